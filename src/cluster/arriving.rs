@@ -97,6 +97,9 @@ impl<A: Adapter> WordReader<A> {
         if self.node.is_kept_before(&subject) {
             return;
         }
+        if self.node.chains.has(&subject) {
+            self.take_plain(&subject, from, &event);
+        }
         self.deliver_or_park(from, subject, event, numbered);
     }
 
@@ -132,6 +135,9 @@ impl<A: Adapter> WordReader<A> {
         state: u64,
         numbered: Option<NumberedAs>,
     ) {
+        if numbered.is_some_and(|numbered| numbered.is_kept) {
+            self.node.chains.park(&subject, true);
+        }
         let until = Instant::now().into_std() + self.node.config.state_wait;
         let parked = ParkedEvent { from, subject, event, state, numbered, until };
         let early = self.node.views.lock().parked.park(parked, &self.node.config);
@@ -165,6 +171,9 @@ impl<A: Adapter> WordReader<A> {
             self.deliver_own(&subject, event, numbered);
         } else {
             self.deliver_of_other(from, &subject, event, numbered);
+        }
+        if numbered.is_some_and(|numbered| numbered.is_kept) {
+            self.node.chains.park(&subject, false);
         }
     }
 

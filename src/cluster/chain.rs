@@ -576,6 +576,4 @@ impl Chain {
 }
 
 #[cfg(test)]
-mod random;
-#[cfg(test)]
 mod tests;

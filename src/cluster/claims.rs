@@ -27,6 +27,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const GIVEN_UP_AT_ONCE: usize = 2000;
 const GIVES_UP_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
+/// How soon one is looked at again that nobody claims, and that is needed: an event of it is on its way back here.
+const NEEDED_FOR: Duration = Duration::from_millis(500);
+
 /// Subjects that stay although nobody claims them. Beyond that the oldest is given up at once.
 const MOST_LINGERING: usize = 10_000;
 
@@ -209,7 +212,13 @@ impl Claims {
 
     /// Gives up what has been unclaimed for long enough, or some of it, so that the engine is not asked for more at once than
     /// is said to it meanwhile. Returns when to look again.
-    pub(super) fn give_up(&self, adapter: &impl Adapter, now: Instant) -> Option<Instant> {
+    /// What is still needed stays for a moment.
+    pub(super) fn give_up(
+        &self,
+        adapter: &impl Adapter,
+        now: Instant,
+        is_needed: impl Fn(&Subject) -> bool,
+    ) -> Option<Instant> {
         for _ in 0..GIVEN_UP_AT_ONCE {
             let subject = {
                 let mut lingering = self.lingering.lock();
@@ -219,6 +228,10 @@ impl Claims {
                 }
                 lingering.pop_front()?.1
             };
+            if is_needed(&subject) {
+                self.lingering.lock().push_back((now + NEEDED_FOR, subject));
+                continue;
+            }
             self.give_up_one(adapter, subject, Some(now));
         }
         Some(now + GIVES_UP_AGAIN_AFTER)
@@ -238,6 +251,15 @@ impl Claims {
             }
             Some(due) => self.lingering.lock().push_back((due, entry.key().clone())),
             None => entry.get_mut().is_listed = false,
+        }
+    }
+
+    /// Some subjects may have a history by now. Those whose events come are followed from now on, and nothing is known of them.
+    pub(super) fn follow(&self, has_history: impl Fn(&Subject) -> bool) {
+        for entry in &self.subjects {
+            if matches!(entry.confirmation, Confirmation::Confirmed) && has_history(entry.key()) {
+                self.chains.open_adrift(entry.key(), entry.subscription);
+            }
         }
     }
 
@@ -486,9 +508,12 @@ mod tests {
                 claims.release(&*adapter, &subject);
             }
             let later = Instant::now() + LINGER;
-            assert_eq!(claims.give_up(&*adapter, later), Some(later + GIVES_UP_AGAIN_AFTER));
+            assert_eq!(claims.give_up(&*adapter, later, |_| false), Some(later + GIVES_UP_AGAIN_AFTER));
             assert_eq!(claims.len(), 1);
-            assert_eq!((claims.give_up(&*adapter, later), claims.len(), claims.waiting()), (None, 0, 0));
+            assert_eq!(
+                (claims.give_up(&*adapter, later, |_| false), claims.len(), claims.waiting()),
+                (None, 0, 0)
+            );
         });
     }
 
@@ -523,16 +548,30 @@ mod tests {
             claims.release(&*adapter, &subject());
             assert!(matches!(claims.claim(&adapter, subject(), KnownFirst::default()), Claim::Settled));
             let later = Instant::now() + LINGER;
-            assert_eq!(claims.give_up(&*adapter, later), None);
+            assert_eq!(claims.give_up(&*adapter, later, |_| false), None);
             assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (1, first));
             claims.release(&*adapter, &subject());
-            assert!(claims.give_up(&*adapter, later - LINGER).is_some(), "not yet");
-            assert_eq!(claims.give_up(&*adapter, later + LINGER), None);
+            assert!(claims.give_up(&*adapter, later - LINGER, |_| false).is_some(), "not yet");
+            assert_eq!(claims.give_up(&*adapter, later + LINGER, |_| false), None);
             assert_eq!((engine.wanted_by(&subject()), claims.subscription(&subject())), (0, None));
             let Claim::Waiting(_) = claims.claim(&adapter, subject(), KnownFirst::default()) else {
                 panic!()
             };
             assert_ne!(claims.subscription(&subject()), first);
+        });
+    }
+
+    #[test]
+    fn what_is_needed_is_given_up_a_moment_later() {
+        block_on(async {
+            let (engine, adapter, claims, _) = world();
+            claims.claim(&adapter, subject(), KnownFirst::default());
+            claims.release(&*adapter, &subject());
+            let then = Instant::now() + LINGER;
+            let again = claims.give_up(&*adapter, then, |needed| *needed == subject());
+            assert_eq!((again, engine.wanted_by(&subject())), (Some(then + NEEDED_FOR), 1));
+            assert_eq!(claims.give_up(&*adapter, then + NEEDED_FOR, |_| false), None);
+            assert_eq!(engine.wanted_by(&subject()), 0);
         });
     }
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::channel::NodeId;
 use crate::hub::{KeptAs, StreamEvent, StreamPart};
+use crate::protocol::Frame;
 
 use super::adapter::{Adapter, EngineError, KeptPage, KeptWord, Subject, Word};
 use super::awaited::NumberedAs;
@@ -48,8 +49,7 @@ impl<A: Adapter> WordReader<A> {
         let said = self.read_kept(&word, true);
         let word_of_chain = ChainWord { number, previous, said };
         let times = self.times();
-        let (steps, was_there) =
-            self.node.chains.lock().hear(&word.subject, subscription, word_of_chain, &times);
+        let (steps, was_there) = self.node.chains.hear(&word.subject, subscription, word_of_chain, &times);
         if was_there {
             self.node.counts.repeated_events.add_from_anywhere(1);
         }
@@ -108,19 +108,20 @@ impl<A: Adapter> WordReader<A> {
             match deed {
                 ChainDeed::Begin { subject, subscription, settles } => {
                     let reached = self.history_reached(&subject);
-                    let mut steps = Vec::new();
-                    if let Some((of, _)) = self.node.chains.lock().of(&subject, subscription) {
+                    let steps = self.node.chains.lock().of(&subject, subscription).map(|(of, _)| {
                         of.settles = Some(settles);
-                        of.chain.begin(reached, &mut steps);
-                    }
-                    self.do_steps(&subject, steps).await;
+                        of.does(|chain, steps| chain.begin(reached, steps))
+                    });
+                    self.do_steps(&subject, steps.unwrap_or_default()).await;
                 }
                 ChainDeed::BeLate { subject, subscription } => {
-                    let mut steps = Vec::new();
-                    if let Some((of, room)) = self.node.chains.lock().of(&subject, subscription) {
-                        of.chain.be_late(room, &mut steps);
-                    }
-                    self.do_steps(&subject, steps).await;
+                    let steps = self
+                        .node
+                        .chains
+                        .lock()
+                        .of(&subject, subscription)
+                        .map(|(of, room)| of.does(|chain, steps| chain.be_late(room, steps)));
+                    self.do_steps(&subject, steps.unwrap_or_default()).await;
                 }
                 ChainDeed::End { subject, reached } => self.end_chain(&subject, reached),
                 ChainDeed::LookAgain => self.look_again().await,
@@ -140,8 +141,8 @@ impl<A: Adapter> WordReader<A> {
     }
 
     /// A channel is not followed any more. What was known of it is known up to now, nearly.
-    fn end_chain(&self, subject: &Subject, reached: Option<u64>) {
-        let (Subject::Channel { app, channel }, Some(reached)) = (subject, reached) else { return };
+    fn end_chain(&self, subject: &Subject, reached: u64) {
+        let Subject::Channel { app, channel } = subject else { return };
         let (now, heard_until) = {
             let time = self.node.engine_time.lock();
             (time.now(Instant::now().into_std()), time.heard_until())
@@ -185,19 +186,18 @@ impl<A: Adapter> WordReader<A> {
         let page = page.map(|page| self.read_page(&subject, page));
         let times = self.times();
         let is_away = self.node.is_away();
-        let mut steps = Vec::new();
-        if let Some((of, room)) = self.node.chains.lock().awaiting(&subject, fetch) {
-            match page {
-                Ok(page) => of.chain.take_page(page, &times, room, &mut steps),
+        let steps = self.node.chains.lock().awaiting(&subject, fetch).map(|(of, room)| {
+            of.does(|chain, steps| match page {
+                Ok(page) => chain.take_page(page, &times, room, steps),
                 Err(EngineError::Refused(reason)) => {
                     self.node.counts.refused(&reason);
-                    of.chain.fail(FetchFailure::Refused, room, &mut steps);
+                    chain.fail(FetchFailure::Refused, room, steps);
                 }
-                Err(EngineError::Away) if is_away => of.chain.fail(FetchFailure::Away, room, &mut steps),
-                Err(EngineError::Away) => of.chain.fail(FetchFailure::Unanswered, room, &mut steps),
-            }
-        }
-        self.do_steps(&subject, steps).await;
+                Err(EngineError::Away) if is_away => chain.fail(FetchFailure::Away, room, steps),
+                Err(EngineError::Away) => chain.fail(FetchFailure::Unanswered, room, steps),
+            })
+        });
+        self.do_steps(&subject, steps.unwrap_or_default()).await;
     }
 
     fn read_page(&self, subject: &Subject, page: KeptPage) -> ChainPage {
@@ -223,6 +223,7 @@ impl<A: Adapter> WordReader<A> {
 
     /// Does what a chain wants done, in its order.
     async fn do_steps(&mut self, subject: &Subject, steps: Vec<ChainStep>) {
+        let is_to_be_told = !steps.is_empty();
         for (at, step) in steps.into_iter().enumerate() {
             match step {
                 ChainStep::Deliver(word) => {
@@ -237,10 +238,17 @@ impl<A: Adapter> WordReader<A> {
                 ChainStep::Settle => self.settle(subject),
             }
         }
+        if is_to_be_told {
+            self.node.chains.has_handed_on(subject);
+        }
     }
 
     fn deliver_chained(&mut self, subject: &Subject, word: ChainWord) {
-        let ChainedWord::Event { from, event } = word.said else { return };
+        let (from, event) = match word.said {
+            ChainedWord::Event { from, event } => (from, event),
+            ChainedWord::Lost { is_own: true } => return self.lose_unnumbered(subject, word.number),
+            ChainedWord::Lost { .. } | ChainedWord::Unreadable | ChainedWord::Nothing => return,
+        };
         let numbered = NumberedAs { number: word.number, is_kept: true, is_remembered: event.is_remembered };
         if from == self.node.me {
             self.node.owed.came(subject, EventNumber { epoch: event.epoch, number: event.number });
@@ -248,6 +256,15 @@ impl<A: Adapter> WordReader<A> {
         }
         self.note_heard(from, subject, &event);
         self.deliver_or_park(from, subject.clone(), event, Some(numbered));
+    }
+
+    /// Events of this node will have no number: what is kept of them stands before this one.
+    fn lose_unnumbered(&self, subject: &Subject, number: u64) {
+        if let (Subject::Channel { app, channel }, Some(mut lost)) =
+            (subject, self.node.owed.lost_came(subject))
+        {
+            self.hub.lose_unnumbered(app, channel, number, (lost.count, |frame: &Frame| lost.find(frame)));
+        }
     }
 
     /// What comes without a number of the engine is told from this by the numbers of its node.
@@ -264,6 +281,8 @@ impl<A: Adapter> WordReader<A> {
         self.deliver_parked_of(subject);
         let times = self.times();
         let mut events = Vec::with_capacity(words.len());
+        let is_own_loss = |word: &&ChainWord| matches!(word.said, ChainedWord::Lost { is_own: true });
+        let losses: Vec<u64> = words.iter().filter(is_own_loss).map(|word| word.number).collect();
         for word in words {
             let previous = word.behind(&times);
             let ChainedWord::Event { from, event } = word.said else { continue };
@@ -280,6 +299,7 @@ impl<A: Adapter> WordReader<A> {
             events.push(StreamEvent { kept, previous, frame: event.frame, except: event.except, time: None });
         }
         self.hub.fill_history(app, channel, StreamPart { events, reached, now });
+        losses.into_iter().for_each(|number| self.lose_unnumbered(subject, number));
     }
 
     fn tell_hole(&mut self, subject: &Subject, reason: HoleReason) {
@@ -301,8 +321,32 @@ impl<A: Adapter> WordReader<A> {
         parked.into_iter().for_each(|parked| self.deliver_parked(parked, false));
     }
 
+    /// An event of another node is not in the stream of its channel.
+    #[cold]
+    pub(super) fn take_plain(&mut self, subject: &Subject, from: NodeId, event: &EventMessage) {
+        self.node.owed.lose_frame(subject, &event.frame);
+        if self.plain.came(subject, from, Instant::now().into_std()) {
+            self.say_of_plain(subject);
+        }
+    }
+
+    /// Has streams say that there were such events.
+    pub(super) fn say_of_plain_events(&mut self) {
+        let due = self.plain.take_due(Instant::now().into_std());
+        due.iter().for_each(|subject| self.say_of_plain(subject));
+    }
+
+    fn say_of_plain(&self, subject: &Subject) {
+        let Subject::Channel { app, channel } = subject else { return };
+        let bounds = self.hub.apps().by_id(app).and_then(|app| app.app().history(channel));
+        if let Some(bounds) = bounds {
+            self.node.lose(subject, &self.node.keeping(&bounds, None));
+        }
+    }
+
     /// Another node has accepted an event that the engine does not keep.
-    pub(super) fn take_lost(&mut self, subject: &Subject) {
+    pub(super) fn take_lost(&mut self, subject: &Subject, from: NodeId) {
+        self.plain.is_said_by(subject, from);
         if self.node.claims.subscription(subject).is_some() {
             self.tell_hole(subject, HoleReason::Lost);
         }

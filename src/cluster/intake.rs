@@ -22,6 +22,7 @@ use super::inbox::Words;
 use super::node::ClusterNode;
 use super::peer_log::log_changes;
 use super::peers::PeerChange;
+use super::plain_events::PlainEvents;
 use super::speaking::until;
 use super::standing::Standing;
 use super::status::{Loss, WordKind};
@@ -57,6 +58,8 @@ pub(super) struct WordReader<A> {
     pub(super) restoring: JoinSet<()>,
     /// What is fetched of streams.
     pub(super) fetching: StreamFetches,
+    /// What came without a place in them.
+    pub(super) plain: PlainEvents,
     /// The number of the last snapshot that was asked for.
     request: u64,
     apps: watch::Receiver<u64>,
@@ -85,6 +88,7 @@ impl<A: Adapter> WordReader<A> {
             requests,
             restoring: JoinSet::new(),
             fetching: StreamFetches::default(),
+            plain: PlainEvents::new(),
             request: 0,
             apps,
             documents,
@@ -112,6 +116,7 @@ impl<A: Adapter> WordReader<A> {
                 },
                 _ = looks.tick() => {
                     self.ask_for_snapshots();
+                    self.say_of_plain_events();
                     self.look_at_chains().await;
                 }
                 fetched = self.fetching.next() => self.take_fetched(fetched).await,
@@ -285,7 +290,7 @@ impl<A: Adapter> WordReader<A> {
                 self.node.views.lock().hears_part(from, Instant::now().into_std());
                 self.node.take_handed(&self.hub, &app, handed);
             }
-            (subject @ Subject::Channel { .. }, Content::EventsLost) => self.take_lost(&subject),
+            (subject @ Subject::Channel { .. }, Content::EventsLost) => self.take_lost(&subject, from),
             (
                 Subject::Node(_),
                 Content::HandedOver { app, handed: HandedOver::NameAsked { asked, key, name } },
@@ -420,6 +425,15 @@ impl<A: Adapter> WordReader<A> {
             .map(|(id, _)| id.clone())
             .collect();
         new.iter().for_each(|app| views.tell_again(app));
+        drop(views);
+        if !self.node.standing.is_of_two() {
+            self.node.claims.follow(|subject| match subject {
+                Subject::Channel { app, channel } => {
+                    apps.by_id(app).is_some_and(|app| app.app().history(channel).is_some())
+                }
+                _ => false,
+            });
+        }
     }
 
     /// Something happened on another node that backends which are connected to this one want to hear of.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::app::HistoryBounds;
 use crate::hub::{BusAway, Carriage, Hub, Outgoing, Taken};
 
-use super::adapter::{Adapter, EngineError, EngineTicket, Keeping, Subject};
+use super::adapter::{Adapter, EngineError, EngineTicket, Keeping, OutboxFull, Subject};
 use super::awaited::WayHere;
 use super::envelope::{Content, Envelope};
 use super::event_numbers::EventNumber;
@@ -58,10 +58,19 @@ impl<A: Adapter> KeptEventTicket<A> {
     fn fail(&mut self, error: EngineError) {
         let (Some(event), Some(node)) = (self.event.take(), self.node.upgrade()) else { return };
         let (subject, is_awaited, taken) = (self.subject.clone(), self.is_awaited, self.taken.take());
-        let runtime = node.runtime.clone();
+        let (runtime, number) = (node.runtime.clone(), event.number);
+        let unkept = match &error {
+            // At once: what is accepted next is said behind it.
+            EngineError::Away => {
+                node.owe_said(&subject, event);
+                None
+            }
+            EngineError::Refused(_) => Some(event),
+        };
         runtime.spawn(async move {
-            let number = event.number;
-            node.was_not_kept(&subject, event, &error);
+            if let Some(event) = unkept {
+                node.say_unkept(&subject, event);
+            }
             if is_awaited {
                 node.deliver_awaited(&subject, number, None);
             }
@@ -116,15 +125,17 @@ impl<A: Adapter> ClusterNode<A> {
             };
             let ticket = EngineTicket::doing(|answer| ticket.answer(answer));
             let length = bytes.len();
-            // If there is no room, the ticket is dropped: then it is owed.
-            if self.adapter.publish_and_keep(&subject, bytes, &keeping, Some(ticket)).is_ok() {
-                self.counts.said(WordKind::Event, length);
+            match self.adapter.publish_and_keep(&subject, bytes, &keeping, Some(ticket)) {
+                Ok(()) => self.counts.said(WordKind::Event, length),
+                // The ticket was dropped, so it is owed; and it need not be looked for.
+                Err(OutboxFull) => self.owed.was_not_said(&subject, number),
             }
             if way == WayHere::AtOnce { Carriage::Onward } else { Carriage::Returns }
         })
     }
 
-    fn keeping(&self, bounds: &HistoryBounds, remembered_for: Option<Duration>) -> Keeping {
+    /// How the engine keeps what is said of a channel with these bounds.
+    pub(super) fn keeping(&self, bounds: &HistoryBounds, remembered_for: Option<Duration>) -> Keeping {
         let longest = self.hub.upgrade().map_or(LEAST_KNOWN_FOR, |hub| last_known_for(&hub, bounds));
         Keeping {
             events: bounds.events as u64,
@@ -141,6 +152,12 @@ impl<A: Adapter> ClusterNode<A> {
         self.counts.lost(Loss::Away, lost);
     }
 
+    /// Something of a subject is not in its stream, which is to be said there.
+    pub(super) fn lose(&self, subject: &Subject, keeping: &Keeping) {
+        let lost = self.owed.lose(subject, keeping);
+        self.counts.lost(Loss::Away, lost);
+    }
+
     /// Where an event goes on this node that is owed: behind those that were accepted before it and have not been delivered.
     fn carriage_of_owed(&self, subject: &Subject, event: &Outgoing<'_>, number: EventNumber) -> Carriage {
         if self.awaited.has(subject) && self.await_event(subject, event, number, false) {
@@ -154,22 +171,17 @@ impl<A: Adapter> ClusterNode<A> {
         Carriage::Onward
     }
 
-    /// The engine has not kept an event, or it is not known whether it has.
-    fn was_not_kept(&self, subject: &Subject, mut event: OwedEvent, error: &EngineError) {
-        match error {
-            EngineError::Away => {
-                let behind = self.engine_time.lock().heard_until();
-                event.said_behind = Some(behind);
-                self.owe(subject, event);
-            }
-            EngineError::Refused(_) => self.say_unkept(subject, event),
-        }
+    /// Owes an event of which it is not known whether the engine has it.
+    fn owe_said(&self, subject: &Subject, event: OwedEvent) {
+        let behind = self.engine_time.lock().heard_until();
+        self.owe(subject, OwedEvent { said_behind: Some(behind), ..event });
     }
 
     /// The engine does not want to keep an event: the others hear it all the same, and that it is not kept.
     pub(super) fn say_unkept(&self, subject: &Subject, event: OwedEvent) {
         let lost = self.lost_word();
-        self.owed.lose(subject, &event.keeping);
+        let others = self.owed.lose_event(subject, &event);
+        self.counts.lost(Loss::Away, others);
         for bytes in [event.bytes, lost] {
             let length = bytes.len();
             if self.adapter.publish(subject, bytes, None).is_ok() {
@@ -185,7 +197,7 @@ impl<A: Adapter> ClusterNode<A> {
         let (this, of, kept) = (self.this.clone(), subject.clone(), *keeping);
         let unsaid = DoneUnlessSaid(Some(move || {
             if let Some(this) = this.upgrade() {
-                this.owed.lose(&of, &kept);
+                this.lose(&of, &kept);
             }
         }));
         let ticket = EngineTicket::doing(move |answer| {

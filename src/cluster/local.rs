@@ -152,6 +152,9 @@ impl Adapter for LocalAdapter {
         keeping: &Keeping,
         ticket: Option<EngineTicket>,
     ) -> Result<(), OutboxFull> {
+        if self.shared.lock().has_no_room(self.me) {
+            return Err(OutboxFull);
+        }
         let answer = self.shared.lock().publish_and_keep(self.me, subject, bytes, keeping);
         adapter::answer(ticket, answer);
         Ok(())

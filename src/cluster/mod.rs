@@ -39,6 +39,7 @@ mod listening;
 #[cfg_attr(not(test), allow(dead_code, reason = "what goes wrong in it, tests want"))]
 pub(crate) mod local;
 mod loss_log;
+mod lost_here;
 #[cfg(test)]
 mod memory;
 mod node;
@@ -48,6 +49,7 @@ mod parked;
 mod paying;
 mod peer_log;
 pub(crate) mod peers;
+mod plain_events;
 mod publishes;
 mod reading;
 mod recent;

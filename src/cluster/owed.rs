@@ -10,7 +10,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::adapter::{Keeping, Subject};
+use super::envelope::{Content, Envelope};
 use super::event_numbers::EventNumber;
+use super::lost_here::{LostFrames, LostHere};
+use super::recent::RecentMap;
+use crate::protocol::Frame;
 
 /// An event that is owed, as it will be said.
 #[derive(Clone, Debug)]
@@ -27,8 +31,8 @@ pub(super) struct OwedEvent {
 /// What is to be said next of a subject.
 #[derive(Clone, Debug)]
 pub(super) enum OwedNext {
-    /// That events before are lost.
-    Lost(Keeping),
+    /// That events before are lost; and how often some were.
+    Lost(Keeping, u64),
     Event(OwedEvent),
 }
 
@@ -57,14 +61,18 @@ struct OwedTable {
     most_subjects: usize,
     /// What was lost of which subjects is not known any more: of all that are said until then it is said that some was.
     all_lost_until: Option<Instant>,
+    /// Of these it has been since.
+    said_lost: RecentMap<Subject, ()>,
+    /// Which events are.
+    lost_here: LostHere,
 }
 
 #[derive(Debug)]
 struct OwedOfSubject {
     events: VecDeque<OwedEvent>,
     bytes: usize,
-    /// Others before them are lost.
-    is_lost_before: bool,
+    /// How often others before them were lost since that was said.
+    losses: u64,
     /// As it was last said to be kept.
     keeping: Keeping,
 }
@@ -73,11 +81,17 @@ impl OwedEvent {
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.bytes.len()
     }
+
+    fn be_lost(&self, subject: &Subject, lost: &mut LostHere) {
+        if let Ok(Envelope { content: Content::Event(event), .. }) = Envelope::decode(&self.bytes) {
+            lost.lose(subject, &event.frame);
+        }
+    }
 }
 
 impl OwedOfSubject {
     fn new(keeping: Keeping) -> Self {
-        OwedOfSubject { events: VecDeque::new(), bytes: 0, is_lost_before: false, keeping }
+        OwedOfSubject { events: VecDeque::new(), bytes: 0, losses: 0, keeping }
     }
 
     fn pop(&mut self, sizes: &mut OwedSizes) -> Option<OwedEvent> {
@@ -88,7 +102,7 @@ impl OwedOfSubject {
     }
 
     fn is_settled(&self) -> bool {
-        self.events.is_empty() && !self.is_lost_before
+        self.events.is_empty() && self.losses == 0
     }
 }
 
@@ -101,6 +115,8 @@ impl OwedEvents {
             most_bytes,
             most_subjects,
             all_lost_until: None,
+            said_lost: RecentMap::new(most_subjects),
+            lost_here: LostHere::new(),
         };
         OwedEvents { table: Mutex::new(table), count: AtomicUsize::new(0), woken: Notify::new() }
     }
@@ -118,7 +134,7 @@ impl OwedEvents {
     /// An event is owed, in the order of its number. Returns how many are lost by that: the newest stay.
     pub(super) fn put(&self, subject: &Subject, event: OwedEvent) -> u64 {
         let mut table = self.table.lock();
-        let OwedTable { of, sizes, most_bytes, .. } = &mut *table;
+        let OwedTable { of, sizes, most_bytes, lost_here, .. } = &mut *table;
         let keeping = event.keeping;
         let of_subject = of.entry(subject.clone()).or_insert_with(|| OwedOfSubject::new(keeping));
         of_subject.keeping = keeping;
@@ -133,32 +149,57 @@ impl OwedEvents {
                 || of.bytes as u64 > keeping.bytes.max(bytes as u64)
                 || sizes.bytes > *most_bytes
         };
-        while is_too_much(of_subject, sizes) && of_subject.pop(sizes).is_some() {
-            of_subject.is_lost_before = true;
+        while is_too_much(of_subject, sizes)
+            && let Some(event) = of_subject.pop(sizes)
+        {
+            event.be_lost(subject, lost_here);
+            of_subject.losses += 1;
             lost += 1;
         }
-        table.bound_subjects();
+        lost += table.bound_subjects();
         self.note(&table);
         lost
     }
 
-    /// Events of a subject are lost, before whatever is said of it next.
-    pub(super) fn lose(&self, subject: &Subject, keeping: &Keeping) {
+    /// Events of a subject are lost, before whatever is said of it next. Returns how many others are by that.
+    pub(super) fn lose(&self, subject: &Subject, keeping: &Keeping) -> u64 {
         let mut table = self.table.lock();
         let new = || OwedOfSubject::new(*keeping);
-        table.of.entry(subject.clone()).or_insert_with(new).is_lost_before = true;
-        table.bound_subjects();
+        table.of.entry(subject.clone()).or_insert_with(new).losses += 1;
+        let lost = table.bound_subjects();
         self.note(&table);
+        lost
+    }
+
+    /// The same of an event, of which nothing else is owed.
+    pub(super) fn lose_event(&self, subject: &Subject, event: &OwedEvent) -> u64 {
+        event.be_lost(subject, &mut self.table.lock().lost_here);
+        self.lose(subject, &event.keeping)
+    }
+
+    /// An event is lost that was never owed.
+    pub(super) fn lose_frame(&self, subject: &Subject, frame: &Frame) {
+        self.table.lock().lost_here.lose(subject, frame);
+    }
+
+    /// It has come back that events of a subject are lost: which ones, as far as that is known.
+    pub(super) fn lost_came(&self, subject: &Subject) -> Option<LostFrames> {
+        self.table.lock().lost_here.came(subject)
     }
 
     /// Whether events of a subject are lost, of which nothing else is owed. Whoever asks says so.
     pub(super) fn take_lost(&self, subject: &Subject, now: Instant) -> bool {
         let mut table = self.table.lock();
-        if table.all_lost_until.is_some_and(|until| now < until) {
+        if table.all_lost_until.is_some_and(|until| now < until) && !table.said_lost.has(subject) {
+            table.said_lost.with(subject, || (), |()| ());
+            table.lost_here.tell(subject);
+            table.change(subject, |of, _| of.losses = 0);
+            self.note(&table);
             return true;
         }
-        let is_lost = table.of.get(subject).is_some_and(|of| of.events.is_empty() && of.is_lost_before);
+        let is_lost = table.of.get(subject).is_some_and(|of| of.events.is_empty() && of.losses > 0);
         if is_lost {
+            table.lost_here.tell(subject);
             table.of.remove(subject);
             self.note(&table);
         }
@@ -173,25 +214,29 @@ impl OwedEvents {
     /// What is to be said next of a subject. What is kept nowhere any more is lost.
     pub(super) fn next(&self, subject: &Subject, now: Instant) -> (Option<OwedNext>, u64) {
         let mut table = self.table.lock();
-        let OwedTable { of, sizes, .. } = &mut *table;
+        let OwedTable { of, sizes, lost_here, .. } = &mut *table;
         let Some(of_subject) = of.get_mut(subject) else { return (None, 0) };
         let mut lost = 0;
         let is_old = |event: &OwedEvent| event.since + event.keeping.time <= now;
-        while of_subject.events.front().is_some_and(is_old) && of_subject.pop(sizes).is_some() {
-            of_subject.is_lost_before = true;
+        while of_subject.events.front().is_some_and(is_old)
+            && let Some(event) = of_subject.pop(sizes)
+        {
+            event.be_lost(subject, lost_here);
+            of_subject.losses += 1;
             lost += 1;
         }
-        let next = if of_subject.is_lost_before {
-            Some(OwedNext::Lost(of_subject.keeping))
+        let next = if of_subject.losses > 0 {
+            lost_here.tell(subject);
+            Some(OwedNext::Lost(of_subject.keeping, of_subject.losses))
         } else {
             of_subject.events.front().cloned().map(OwedNext::Event)
         };
         (next, lost)
     }
 
-    /// It is said that events of a subject are lost.
-    pub(super) fn said_lost(&self, subject: &Subject) {
-        self.change(subject, |of, _| of.is_lost_before = false);
+    /// It is said that events of a subject are lost, as often as they were when it was said. What was lost since is still to be.
+    pub(super) fn told_lost(&self, subject: &Subject, losses: u64) {
+        self.change(subject, |of, _| of.losses = of.losses.saturating_sub(losses));
     }
 
     /// The engine has an event of this number, and those before it that were said.
@@ -218,6 +263,15 @@ impl OwedEvents {
         });
     }
 
+    /// An event that is owed cannot be at the engine.
+    pub(super) fn was_not_said(&self, subject: &Subject, number: EventNumber) {
+        self.change(subject, |of, _| {
+            if let Some(event) = of.events.iter_mut().find(|event| event.number == number) {
+                event.said_behind = None;
+            }
+        });
+    }
+
     /// Behind which number the engine may have events that are owed, if any were said.
     pub(super) fn said_behind(&self, subject: &Subject) -> Option<u64> {
         let table = self.table.lock();
@@ -236,12 +290,7 @@ impl OwedEvents {
 
     fn change(&self, subject: &Subject, change: impl FnOnce(&mut OwedOfSubject, &mut OwedSizes)) {
         let mut table = self.table.lock();
-        let OwedTable { of, sizes, .. } = &mut *table;
-        let Some(of_subject) = of.get_mut(subject) else { return };
-        change(of_subject, sizes);
-        if of_subject.is_settled() {
-            of.remove(subject);
-        }
+        table.change(subject, change);
         self.note(&table);
     }
 
@@ -254,15 +303,26 @@ impl OwedEvents {
 }
 
 impl OwedTable {
-    /// Where too many subjects have lost events, it is said of all of them for as long as anybody may come back for these.
-    fn bound_subjects(&mut self) {
+    fn change(&mut self, subject: &Subject, change: impl FnOnce(&mut OwedOfSubject, &mut OwedSizes)) {
+        let OwedTable { of, sizes, .. } = self;
+        let Some(of_subject) = of.get_mut(subject) else { return };
+        change(of_subject, sizes);
+        if of_subject.is_settled() {
+            of.remove(subject);
+        }
+    }
+
+    /// Where too many subjects have lost events, it is said once of each for as long as anybody may come back for these. Returns
+    /// how many are lost by that.
+    fn bound_subjects(&mut self) -> u64 {
         if self.of.len() <= self.most_subjects {
-            return;
+            return 0;
         }
         let longest = self.of.values().map(|of| of.keeping.last_known_for).max().unwrap_or_default();
         self.all_lost_until = Some(Instant::now() + longest);
+        self.said_lost = RecentMap::new(self.most_subjects);
         self.of.clear();
-        self.sizes = OwedSizes::default();
+        std::mem::take(&mut self.sizes).events as u64
     }
 }
 
@@ -293,8 +353,8 @@ mod tests {
         let (mut said, subject) = (Vec::new(), subject(name));
         while let (Some(next), _) = owed.next(&subject, now) {
             said.push(match next {
-                OwedNext::Lost(_) => {
-                    owed.said_lost(&subject);
+                OwedNext::Lost(_, losses) => {
+                    owed.told_lost(&subject, losses);
                     "lost".to_owned()
                 }
                 OwedNext::Event(event) => {
@@ -345,6 +405,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_while_it_is_said_that_some_is_is_said_once_more() {
+        let now = Instant::now();
+        let owed = OwedEvents::new(100_000, 10);
+        (1..=4).for_each(|number| _ = owed.put(&subject("a"), event(number, now)));
+        let (Some(OwedNext::Lost(_, losses)), 0) = owed.next(&subject("a"), now) else { panic!() };
+        owed.put(&subject("a"), event(5, now));
+        owed.told_lost(&subject("a"), losses);
+        assert_eq!(said(&owed, "a", now), ["lost", "3", "4", "5"]);
+    }
+
+    #[test]
     fn what_the_engine_has_already_is_not_said_again() {
         let now = Instant::now();
         let owed = OwedEvents::new(100_000, 10);
@@ -356,6 +427,10 @@ mod tests {
         owed.came(&subject("a"), event(1, now).number);
         assert_eq!(owed.said_behind(&subject("a")), Some(90));
         owed.is_none_there(&subject("a"));
+        assert_eq!(owed.said_behind(&subject("a")), None);
+        // There was no room for it.
+        owed.said(&subject("a"), event(2, now).number, 95);
+        owed.was_not_said(&subject("a"), event(2, now).number);
         assert_eq!((owed.said_behind(&subject("a")), said(&owed, "a", now)), (None, vec!["2".to_owned()]));
     }
 
@@ -367,7 +442,14 @@ mod tests {
             owed.lose(&subject(name), &keeping());
         }
         assert!(!owed.are_there());
-        assert!(owed.take_lost(&subject("x"), now) && owed.take_lost(&subject("x"), now));
-        assert!(!owed.take_lost(&subject("x"), now + Duration::from_secs(200)));
+        assert!(owed.take_lost(&subject("x"), now) && !owed.take_lost(&subject("x"), now), "once of each");
+        assert!(owed.take_lost(&subject("a"), now) && !owed.take_lost(&subject("a"), now));
+        owed.lose(&subject("a"), &keeping());
+        assert!(owed.take_lost(&subject("a"), now), "what is lost later is told again");
+        assert!(!owed.take_lost(&subject("y"), now + Duration::from_secs(200)));
+        // And so it is where it is not known once more; what was owed is lost as well.
+        assert_eq!(owed.put(&subject("a"), event(1, now)) + owed.put(&subject("b"), event(1, now)), 0);
+        assert_eq!(owed.put(&subject("c"), event(1, now)), 3);
+        assert_eq!((owed.sizes(), owed.take_lost(&subject("x"), now)), (OwedSizes::default(), true));
     }
 }

@@ -64,7 +64,7 @@ impl<A: Adapter> ClusterNode<A> {
                 None => return,
                 // The engine may have it: that is looked for first.
                 Some(OwedNext::Event(event)) if event.said_behind.is_some() => return,
-                Some(OwedNext::Lost(keeping)) => {
+                Some(OwedNext::Lost(keeping, _)) => {
                     let keeping = Keeping { remembered_for: None, ..*keeping };
                     self.append(subject, self.lost_word(), &keeping).await
                 }
@@ -72,8 +72,10 @@ impl<A: Adapter> ClusterNode<A> {
                     self.append(subject, event.bytes.clone(), &event.keeping).await
                 }
             };
+            // There is no room to say it.
+            let Some(answer) = answer else { return };
             match (next, answer) {
-                (Some(OwedNext::Lost(_)), Ok(())) => self.owed.said_lost(subject),
+                (Some(OwedNext::Lost(_, losses)), Ok(())) => self.owed.told_lost(subject, losses),
                 (Some(OwedNext::Event(event)), Ok(())) => self.owed.came(subject, event.number),
                 (Some(OwedNext::Event(event)), Err(EngineError::Refused(reason))) => {
                     self.counts.refused(&reason);
@@ -91,21 +93,20 @@ impl<A: Adapter> ClusterNode<A> {
         }
     }
 
+    /// What the engine answers; `None` if there is no room to say it.
     async fn append(
         &self,
         subject: &Subject,
         bytes: bytes::Bytes,
         keeping: &Keeping,
-    ) -> Result<(), EngineError> {
+    ) -> Option<Result<(), EngineError>> {
         let (ticket, answer) = oneshot::channel();
         let length = bytes.len();
-        if self.adapter.publish_and_keep(subject, bytes, keeping, Some(ticket.into())).is_err() {
-            return Err(EngineError::Away);
-        }
+        self.adapter.publish_and_keep(subject, bytes, keeping, Some(ticket.into())).ok()?;
         self.counts.said(WordKind::Event, length);
         match timeout(ANSWERS_WITHIN, answer).await {
-            Ok(Ok(answer)) => answer,
-            _ => Err(EngineError::Away),
+            Ok(Ok(answer)) => Some(answer),
+            _ => Some(Err(EngineError::Away)),
         }
     }
 

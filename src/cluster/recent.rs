@@ -34,6 +34,11 @@ impl<K: Eq + Hash + Clone, V> RecentMap<K, V> {
         result
     }
 
+    /// Whether there is an entry of this key, which is not used by that.
+    pub(super) fn has(&self, key: &K) -> bool {
+        self.young.contains_key(key) || self.old.contains_key(key)
+    }
+
     /// The value of this key, which is not used by that.
     pub(super) fn get(&self, key: &K) -> Option<V>
     where

@@ -14,7 +14,6 @@ use crate::hub::{ArrivedEvent, BusAway, LackedEvent, Recalled, RememberedAs};
 
 use super::adapter::{Adapter, EngineError, Subject};
 use super::awaited::NumberedAs;
-use super::chains::ChainDeed;
 use super::envelope::{Content, Envelope, EventMessage, Restored};
 use super::event_numbers::EventNumber;
 use super::node::ClusterNode;
@@ -206,7 +205,7 @@ impl<A: Adapter> ClusterNode<A> {
             hub.engine_changed();
         }
         if !is_another_engine {
-            self.chains.ask(ChainDeed::LookAgain);
+            self.chains.look_again();
         }
         self.owed.woken.notify_one();
         tokio::spawn(Arc::clone(self).recall_all());

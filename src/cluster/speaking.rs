@@ -12,7 +12,6 @@ use crate::channel::NodeId;
 use crate::hub::Bus;
 
 use super::adapter::{Adapter, EngineId, Link, Subject};
-use super::chains::ChainDeed;
 use super::envelope::{Content, NodeHeartbeat};
 use super::loss_log::LossLog;
 use super::node::ClusterNode;
@@ -64,7 +63,10 @@ impl<A: Adapter> ClusterNode<A> {
                 () = until(gives_up.map(Instant::into_std)) => {
                     let (now, soon) = (Instant::now(), Instant::now() + BEAT_EVERY);
                     // What is due later, the next beat has looked at.
-                    gives_up = self.claims.give_up(&*self.adapter, now).filter(|then| *then < soon);
+                    // What is awaited comes by the subscription.
+                    let is_awaited = |subject: &Subject| self.awaited.has(subject);
+                    let again = self.claims.give_up(&*self.adapter, now, is_awaited);
+                    gives_up = again.filter(|then| *then < soon);
                 }
                 () = self.beat_now.notified() => self.beat(),
                 _ = counts.tick() => self.telling.tell_counts(),
@@ -80,7 +82,7 @@ impl<A: Adapter> ClusterNode<A> {
             let is_first = last.replace(engine.clone()).is_none();
             // Two processes have no streams.
             if (is_first || is_another) && !self.standing.is_of_two() {
-                self.chains.ask(ChainDeed::ChangeEngine { epoch: epoch_of(engine) });
+                self.chains.change_engine(epoch_of(engine));
             }
             if !is_first && (is_another || was_away) {
                 self.link_returned(is_another);

@@ -160,6 +160,21 @@ impl Hub {
         }
     }
 
+    /// So many events of a channel that this node's subscribers were sent get no number, as its stream says by this one: no other node
+    /// will have them. `is_lost` finds each of them once.
+    pub(crate) fn lose_unnumbered(
+        &self,
+        app_id: &str,
+        channel: &ChannelName,
+        number: u64,
+        lost: (usize, impl FnMut(&Frame) -> bool),
+    ) {
+        let (apps, engine) = (self.apps(), self.engine_epoch());
+        if let (Some(app), Some(epoch)) = (apps.by_id(app_id), engine) {
+            app.lose_unnumbered(channel, StreamNumber { epoch, number }, lost);
+        }
+    }
+
     /// Has those be told who hold that nothing was missed until this version. It is called under the channel's entry.
     pub(super) fn post_gap(
         &self,

@@ -95,6 +95,32 @@ impl History {
         true
     }
 
+    /// Of the events that have no number so many get none: the stream says so by this number. Those of them that are here stand before
+    /// it and behind all that has come, as far as there are numbers between; of those that had to go it is known where they are missing.
+    pub(crate) fn lose_unnumbered(
+        &mut self,
+        StreamNumber { epoch, number }: StreamNumber,
+        lost: usize,
+        mut is_lost: impl FnMut(&Frame) -> bool,
+    ) {
+        let reached = self.reached(epoch).unwrap_or(0);
+        self.reach(StreamNumber { epoch, number });
+        let unnumbered = self.events.iter_mut().filter(|event| event.number.is_none());
+        let mut found: Vec<_> = unnumbered.filter(|event| is_lost(&event.frame)).collect();
+        let gone = lost.saturating_sub(found.len()).min(self.unnumbered.count);
+        for (event, given) in found.iter_mut().rev().zip((reached.saturating_add(1)..number).rev()) {
+            event.number = Some(given);
+        }
+        self.unnumbered.count -= gone;
+        let is_in_order = self.events.iter().map(|event| event.number.unwrap_or(u64::MAX)).is_sorted();
+        if let Some(stream) = &mut self.stream {
+            stream.is_mixed |= !is_in_order;
+            if gone > 0 {
+                stream.floor = stream.floor.max(number);
+            }
+        }
+    }
+
     /// Drops everything: nobody knows what has come until `lost`, and what follows it in the stream is not known either. What
     /// this node's subscribers were sent without a number may still get one.
     pub(crate) fn break_off(&mut self, lost: LostEvent) -> Dropped {

@@ -3,7 +3,7 @@ use crate::protocol::Frame;
 
 const TIMES: ChainTimes = ChainTimes { last_known_for: 1000, heard_until: 0, latest: u64::MAX };
 
-pub(super) fn word(number: u64, previous: u64) -> ChainWord {
+fn word(number: u64, previous: u64) -> ChainWord {
     let event = EventMessage {
         epoch: 1,
         number,

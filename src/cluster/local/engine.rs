@@ -50,6 +50,10 @@ pub(super) struct LocalMember {
     pub(super) unanswered: Option<Subject>,
     /// The next time that it wants this subject it is refused.
     pub(super) refused: Option<Subject>,
+    /// For so many of the next words that streams are to keep there is no room.
+    pub(super) full: usize,
+    /// The next word that a stream is to keep is refused.
+    pub(super) keeps_none: bool,
     counts: OutboxCounts,
 }
 
@@ -81,6 +85,8 @@ impl LocalShared {
             delay: Duration::ZERO,
             unanswered: None,
             refused: None,
+            full: 0,
+            keeps_none: false,
             counts: OutboxCounts::default(),
         };
         self.members.insert(self.last_number, member);
@@ -152,6 +158,9 @@ impl LocalShared {
             };
         }
         self.count(me, bytes.len())?;
+        if self.member(me).is_some_and(|member| std::mem::take(&mut member.keeps_none)) {
+            return Err(EngineError::Refused("a test has it so".to_owned()));
+        }
         let now = Instant::now();
         let kept = self.streams.keep(subject, bytes.clone(), keeping, (self.last_number, now));
         self.last_number = kept.number;
@@ -162,6 +171,13 @@ impl LocalShared {
         let (number, previous) = (Some(kept.number), Some(kept.previous));
         self.hand_out(&Word { subject: subject.clone(), bytes, number, previous });
         self.answer(me, subject)
+    }
+
+    /// Whether there is no room for a word that is to be kept.
+    pub(super) fn has_no_room(&mut self, me: LocalMemberId) -> bool {
+        let Some(member) = self.member(me).filter(|member| member.full > 0) else { return false };
+        member.full -= 1;
+        true
     }
 
     pub(super) fn kept(

@@ -61,6 +61,20 @@ impl LocalFaults {
         }
     }
 
+    /// There is no room for so many of the next words that streams are to keep.
+    pub(crate) fn fill(&self, words: usize) {
+        if let Some(member) = self.shared.lock().member(self.member) {
+            member.full = words;
+        }
+    }
+
+    /// The engine refuses the next word that a stream is to keep.
+    pub(crate) fn refuse_to_keep(&self) {
+        if let Some(member) = self.shared.lock().member(self.member) {
+            member.keeps_none = true;
+        }
+    }
+
     /// The engine takes the next word of a subject, and its answer is lost.
     pub(crate) fn lose_answer(&self, subject: Subject) {
         if let Some(member) = self.shared.lock().member(self.member) {

@@ -250,6 +250,17 @@ impl Adapter for RedisAdapter {
         let (tag, names) = (tag(subject), &self.joined.names);
         let (last, kept, number) = (names.last(subject), names.kept(subject), names.number(tag));
         let keys = [last, kept, number, names.remembered(subject), names.missed(subject)];
+        let most = self.joined.target.most_bytes();
+        if bytes.len() > most {
+            // That will not change: whoever is to say it again says it in vain.
+            self.joined.outbox.refuse();
+            let why = format!(
+                "an event is to have no more than {most} bytes, as cluster.message_bytes has it, got {}",
+                bytes.len()
+            );
+            adapter::answer(ticket, Err(EngineError::Refused(why)));
+            return Ok(());
+        }
         match self.call(|scripts| &scripts.keep, &keys) {
             Ok(mut call) => {
                 let channel = names.channel(subject);

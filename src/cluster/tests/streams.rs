@@ -36,6 +36,17 @@ fn kept(node: &TestNode, name: &str) -> (usize, bool) {
     (page.events.len(), page.complete)
 }
 
+/// How many events somebody is sent by a node who has received everything of a channel by another one, and whether these are all.
+fn behind_the_last_of(node: &TestNode, other: &TestNode, name: &str) -> (usize, bool) {
+    let name = channel(name);
+    let read = |node: &TestNode, start| {
+        block_on(node.hub.read_history(&node.app, &name, start, (100, 1 << 20))).unwrap()
+    };
+    let all = read(node, HistoryStart::Oldest).events;
+    let page = read(other, HistoryStart::Behind(all.last().unwrap().0));
+    (page.events.len(), page.complete)
+}
+
 fn away(node: &TestNode) {
     until("it is known to be away", || node.status().away.is_some());
 }
@@ -130,6 +141,45 @@ fn an_event_whose_answer_was_lost_is_in_the_stream_once() {
 }
 
 #[test]
+fn what_there_is_no_room_for_stays_before_what_is_said_behind_it() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let there = b.joined(NAME, None);
+    let here = a.joined(NAME, None);
+    let mut expected = Vec::new();
+    for n in 0..50 {
+        a.faults.fill(1);
+        for text in [format!("{n}a"), format!("{n}b")] {
+            a.publish(NAME, &text, None);
+            expected.push(text);
+        }
+        until("nothing is owed", || a.status().figures.owed_events == 0);
+    }
+    until("all have all", || [&here, &there].iter().all(|client| client.events().len() == 100));
+    assert_eq!(there.events(), expected);
+    assert_eq!(here.events(), expected);
+    assert_eq!((holes(&a), holes(&b)), (0, 0));
+}
+
+#[test]
+fn what_the_engine_does_not_want_to_keep_holds_up_nothing_and_is_told() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let (here, there) = (a.joined(NAME, None), b.joined(NAME, None));
+    a.publish(NAME, "0", None);
+    same(&[&here, &there], 1);
+    a.faults.refuse_to_keep();
+    a.publish(NAME, "1", None);
+    until("all have it", || [&here, &there].iter().all(|client| client.events().len() == 2));
+    until("it is told", || holes(&b) == 2 && a.status().figures.owed_events == 0);
+    a.publish(NAME, "2", None);
+    same(&[&here, &there], 3);
+    assert_eq!(holes(&a), 0);
+    until("it has its place where it is kept", || behind_the_last_of(&b, &a, NAME) == (0, true));
+    assert_eq!(kept(&a, NAME).0, 3);
+}
+
+#[test]
 fn who_comes_is_given_what_the_stream_has() {
     let engine = LocalEngine::new();
     let [a, b]: [TestNode; 2] = nodes(&engine);
@@ -190,6 +240,58 @@ fn what_is_beyond_the_bounds_of_the_stream_is_told() {
     until("they are sent the rest", || here.events().len() == 15);
     assert_eq!(here.events()[10..], ["15", "16", "17", "18", "19"]);
     assert_eq!(holes(&b), 1, "its own have been sent all of them");
+    until("who comes from another node misses nothing", || {
+        behind_the_last_of(&a, &b, "kept-few") == (0, true)
+    });
+}
+
+#[test]
+fn a_channel_that_is_given_a_history_while_it_has_subscribers_is_followed_from_then_on() {
+    let engine = LocalEngine::new();
+    let [a, b]: [TestNode; 2] = nodes(&engine);
+    let there = b.joined("later", None);
+    a.publish("later", "0", None);
+    until("events cross", || there.events() == ["0"]);
+    assert_eq!(b.status().figures.followed_channels, 0);
+    for node in [&a, &b] {
+        let mut app = app();
+        let history = Some(HistoryBounds::default());
+        let pattern = Pattern::parse("later").unwrap();
+        app.channels.push(ChannelSettings { pattern, delivery: Delivery::Every, history, video: None });
+        node.hub.set_apps(vec![(app, None)]).unwrap();
+    }
+    until("it is followed", || b.status().figures.followed_channels == 1);
+    b.faults.cut();
+    away(&b);
+    a.publish_and_wait("later", "1");
+    b.faults.heal();
+    until("what is missing is told", || holes(&b) == 1);
+    a.publish("later", "2", None);
+    until("events cross", || there.events() == ["0", "2"]);
+}
+
+#[test]
+fn what_a_node_says_that_has_no_history_of_a_channel_is_missing_in_that_of_the_others() {
+    let engine = LocalEngine::new();
+    let [a, b, c, reader]: [TestNode; 4] = nodes(&engine);
+    let mut without = app();
+    without.channels.clear();
+    a.hub.set_apps(vec![(without, None)]).unwrap();
+    let (here, there) = (b.joined(NAME, None), c.joined(NAME, None));
+    b.publish(NAME, "0", None);
+    same(&[&here, &there], 1);
+    let first = block_on(b.hub.read_history(&b.app, &channel(NAME), HistoryStart::Oldest, (9, 999))).unwrap();
+    let first = first.events[0].0;
+    a.publish(NAME, "1", None);
+    same(&[&here, &there], 2);
+    until("it is told", || holes(&b) == 1 && holes(&c) == 1);
+    b.publish(NAME, "2", None);
+    same(&[&here, &there], 3);
+    until("nobody is sent it again", || behind_the_last_of(&b, &c, NAME) == (0, true));
+    let read =
+        |start| block_on(reader.hub.read_history(&reader.app, &channel(NAME), start, (9, 999))).unwrap();
+    let page = read(HistoryStart::Behind(first));
+    assert_eq!((page.events.len(), page.complete), (1, false), "whoever reads the stream is told, too");
 }
 
 #[test]

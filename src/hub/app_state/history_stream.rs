@@ -132,6 +132,20 @@ impl AppState {
         self.fold_vacant_channels();
     }
 
+    /// So many events of a channel get no number, which its stream says by this one.
+    pub(in crate::hub) fn lose_unnumbered(
+        &self,
+        channel: &ChannelName,
+        numbered: StreamNumber,
+        (lost, is_lost): (usize, impl FnMut(&Frame) -> bool),
+    ) {
+        if let Some(mut entry) = self.channels.get_mut(channel)
+            && let Some(history) = entry.history_mut()
+        {
+            history.lose_unnumbered(numbered, lost, is_lost);
+        }
+    }
+
     /// Up to which number of the engine somebody has received everything of a channel who has received what has come here up
     /// to this version; and whether that is all that has come.
     pub(in crate::hub) fn number_of(

@@ -159,6 +159,15 @@ fn pages_are_in_the_order_of_the_engine_and_each_goes_on_behind_the_one_before()
 }
 
 #[test]
+fn the_smallest_number_is_one_too() {
+    let start = Instant::now();
+    let mut history = History::beginning(LostEvent { version: version(1), at: start });
+    history.push(event(2, start), &BOUNDS);
+    history.push_numbered(event(3, start), numbered(0), &BOUNDS);
+    assert_eq!(ids(&history.replay(&since(RUN, 1), &terms(9, start)).unwrap()), [2, 3]);
+}
+
+#[test]
 fn the_same_event_twice_gets_each_number_once() {
     let start = Instant::now();
     let mut history = History::beginning(LostEvent { version: version(1), at: start });
@@ -220,6 +229,46 @@ fn an_event_without_a_number_is_missed_until_it_has_one_behind_a_gap_too() {
     assert!(complete(&history, 200));
 }
 
+#[test]
+fn events_that_get_no_number_stand_before_the_word_that_says_so() {
+    let start = Instant::now();
+    let of_three = || {
+        let mut history = History::beginning(LostEvent { version: version(1), at: start });
+        history.push_numbered(event(2, start), numbered(100), &BOUNDS);
+        for id in [3, 4, 5] {
+            history.push(event(id, start), &BOUNDS);
+        }
+        history.push_numbered(event(6, start), numbered(110), &BOUNDS);
+        history
+    };
+    let sent = |history: &History, number| {
+        let replay = history.replay(&since(ENGINE, number), &terms(9, start)).unwrap();
+        (replay.complete, ids(&replay))
+    };
+    let mut history = of_three();
+    assert_eq!(sent(&history, 110), (true, vec![3, 4, 5]));
+    history.lose_unnumbered(numbered(120), 2, |lost| [3, 4].contains(&id_of(lost)));
+    assert_eq!(sent(&history, 110), (true, vec![3, 4, 5]));
+    assert_eq!(sent(&history, 118), (true, vec![4, 5]));
+    assert_eq!(sent(&history, 120), (true, vec![5]), "that one will have a number");
+    assert_eq!(history.reached(ENGINE), Some(120));
+    // They have had to go.
+    let mut history = of_three();
+    history.make_room(3 * event(1, start).bytes(), None, LossReason::App);
+    assert_eq!(sent(&history, 300), (false, vec![]));
+    history.lose_unnumbered(numbered(120), 2, |lost| [3, 4].contains(&id_of(lost)));
+    assert_eq!((sent(&history, 119), sent(&history, 120)), ((false, vec![]), (true, vec![5])));
+    // There are not numbers for all.
+    let mut history = of_three();
+    history.lose_unnumbered(numbered(112), 3, |_| true);
+    assert_eq!((sent(&history, 110), sent(&history, 112)), ((true, vec![5, 3, 4]), (true, vec![3, 4])));
+    // Nothing is known of the stream.
+    let mut history = of_three();
+    history.break_off(LostEvent { version: version(7), at: start });
+    history.lose_unnumbered(numbered(120), 3, |_| true);
+    assert_eq!((sent(&history, 119), sent(&history, 120)), ((false, vec![]), (true, vec![])));
+}
+
 #[derive(Clone, Debug)]
 enum StreamStep {
     /// An event of another node, which comes at once.
@@ -230,6 +279,8 @@ enum StreamStep {
     SayAlone,
     /// The engine takes the first of those.
     HandIn,
+    /// Instead, it is told that so many of them are lost.
+    Lose(usize),
     MakeRoom(usize),
     /// Somebody comes who has everything of the stream up to so far behind its end.
     Ask(u64),
@@ -243,6 +294,7 @@ fn stream_steps() -> impl Strategy<Value = Vec<StreamStep>> {
         1 => Just(StreamStep::Miss),
         3 => Just(StreamStep::SayAlone),
         4 => Just(StreamStep::HandIn),
+        1 => (1..4usize).prop_map(StreamStep::Lose),
         1 => (1..4usize).prop_map(StreamStep::MakeRoom),
         5 => (0..12u64).prop_map(StreamStep::Ask),
         5 => (0..8u64).prop_map(StreamStep::Export),
@@ -325,6 +377,20 @@ impl FollowedStream {
                 if self.missed_something || !self.history.number(&frame(id), numbered(number)) {
                     self.hear(id, number);
                 }
+            }
+            StreamStep::Lose(count) => {
+                let count = count.min(self.alone.len());
+                if count == 0 {
+                    return;
+                }
+                let lost: BTreeSet<u64> = self.alone.drain(..count).collect();
+                if std::mem::take(&mut self.missed_something) {
+                    self.last_version += 1;
+                    self.history.break_off(LostEvent { version: version(self.last_version), at: self.start });
+                }
+                let marker = self.stream.last_key_value().map_or(10, |(last, _)| *last) + 10;
+                self.stream.extend((marker - count as u64..).zip(lost.iter().copied()));
+                self.history.lose_unnumbered(numbered(marker), count, |frame| lost.contains(&id_of(frame)));
             }
             StreamStep::MakeRoom(events) => {
                 let bytes = events * event(1, self.start).bytes();

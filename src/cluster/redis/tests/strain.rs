@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::super::RedisAdapter;
 use super::engine::target;
 use super::member::{Member, channel, within};
-use crate::cluster::adapter::{Adapter, EngineError, OutboxFull};
+use crate::cluster::adapter::{Adapter, EngineError, Keeping, OutboxFull};
 use crate::cluster::inbox::inbox;
 
 #[test]
@@ -69,10 +69,17 @@ async fn what_no_node_would_read_is_not_said() {
         assert!(within(taken).await.is_err(), "nobody can say");
         let hour = Duration::from_secs(3600);
         assert_eq!(member.adapter.publish_and_remember(&subject, long.clone(), hour, None), Err(OutboxFull));
-        let written = within(member.adapter.write_document("a", 0, Some(long))).await;
+        let written = within(member.adapter.write_document("a", 0, Some(long.clone()))).await;
         assert!(matches!(written, Err(EngineError::Refused(_))), "{written:?}");
+        // What would be said again until it is taken is refused.
+        let keeping =
+            Keeping { events: 10, bytes: 1 << 30, time: hour, last_known_for: hour, remembered_for: None };
+        let (ticket, taken) = oneshot::channel::<Result<(), EngineError>>();
+        assert_eq!(member.adapter.publish_and_keep(&subject, long, &keeping, Some(ticket.into())), Ok(()));
+        let Ok(Err(EngineError::Refused(why))) = within(taken).await else { panic!("it is kept") };
+        assert!(why.contains(&format!("{most} bytes")) && why.contains(&bytes.to_string()), "{why}");
     }
-    assert_eq!(member.adapter.outbox().full, before + 4);
+    assert_eq!(member.adapter.outbox().full, before + 6);
     assert_eq!(member.say(&subject, vec![b'x'; most]).await, Ok(()));
     assert_eq!(member.hear().await.len(), most);
     // What somebody else has put there is not read either, and does no harm.

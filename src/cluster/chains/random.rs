@@ -3,10 +3,12 @@
 //! with what was said.
 
 use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Included};
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
+use super::super::chain::{ChainPage, FetchFailure};
 use super::tests::word;
 use super::*;
 
@@ -71,7 +73,7 @@ struct ModelStream {
 
 /// What a node knows of it, and what its subscribers do.
 struct ModelNode {
-    chain: Option<Chain>,
+    chain: Option<SubjectChain>,
     room: ChainRoom,
     coming: VecDeque<ChainWord>,
     is_cut: bool,
@@ -107,10 +109,13 @@ impl ModelNode {
         stream: &ModelStream,
         deed: impl FnOnce(&mut Chain, &ChainTimes, &mut ChainRoom, &mut Vec<ChainStep>),
     ) {
-        let (mut steps, times) = (Vec::new(), self.times());
-        let Some(chain) = &mut self.chain else { return };
-        deed(chain, &times, &mut self.room, &mut steps);
+        let times = self.times();
+        let Some(of) = &mut self.chain else { return };
+        let steps = of.does(|chain, steps| deed(chain, &times, &mut self.room, steps));
+        let has_steps = !steps.is_empty();
         for step in steps {
+            let known = self.chain.as_ref().and_then(SubjectChain::known_until);
+            assert_eq!(known, None, "something is still to be done: {step:?}");
             match step {
                 ChainStep::Deliver(word) => {
                     assert!(self.sent.insert(word.number), "{} is sent twice", word.number);
@@ -124,6 +129,12 @@ impl ModelNode {
                 ChainStep::Fetch { behind } => self.fetch = Some(behind),
                 ChainStep::Settle => {}
             }
+        }
+        let Some(of) = &mut self.chain else { return };
+        of.is_handing_on &= !has_steps;
+        if let (Some(reached), Some(known)) = (of.known_until(), self.known) {
+            let missed: Vec<_> = stream.said.range((Excluded(known), Included(reached.max(known)))).collect();
+            assert!(missed.is_empty(), "{missed:?} count as handed on");
         }
     }
 
@@ -198,7 +209,7 @@ impl StreamWorld {
                 stream.now += LAST_KNOWN_FOR + 10;
                 (stream.last, stream.kept) = (0, VecDeque::new());
                 let has_heard_all = |node: &&mut ModelNode| {
-                    let is_stopped = node.chain.as_ref().is_some_and(Chain::is_stopped);
+                    let is_stopped = node.chain.as_ref().is_some_and(|of| of.chain.is_stopped());
                     !node.is_cut && node.coming.is_empty() && node.fetch.is_none() && !is_stopped
                 };
                 for node in nodes.iter_mut().filter(has_heard_all) {
@@ -221,7 +232,7 @@ impl StreamWorld {
             StreamDeed::Claim(at) => {
                 let node = &mut nodes[at];
                 if node.chain.is_none() && !node.is_cut {
-                    node.chain = Some(Chain::new());
+                    node.chain = Some(SubjectChain::new(Chain::new(), 1));
                     let reached = node.known;
                     node.with(stream, |chain, _, _, steps| chain.begin(reached, steps));
                 }
@@ -231,8 +242,8 @@ impl StreamWorld {
             }
             StreamDeed::Release(at) => {
                 let node = &mut nodes[at];
-                if let Some(chain) = node.chain.take() {
-                    chain.end(&mut node.room);
+                if let Some(of) = node.chain.take() {
+                    of.chain.end(&mut node.room);
                     node.coming.clear();
                     node.fetch = None;
                     assert_eq!((node.room.words, node.room.bytes), (0, 0));
