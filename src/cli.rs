@@ -6,6 +6,7 @@
 mod answers;
 mod apps;
 mod arguments;
+mod feed_socket;
 mod generated;
 mod import;
 mod nodes;
@@ -17,6 +18,7 @@ mod run;
 mod scope;
 mod send_test;
 mod signed_things;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod welcome;

@@ -218,6 +218,37 @@ impl Remote {
     }
 
     fn ask(&self, method: &Method, path: &str, pairs: &[(&str, &str)], body: Option<String>) -> AskedFor {
+        self.block_on(self.request(method, path, pairs, body))
+    }
+
+    /// Runs what waits.
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// What is at this path, for whoever waits already.
+    pub(super) async fn fetch(&self, path: &str, pairs: &[(&str, &str)]) -> AskedFor {
+        self.request(&Method::GET, path, pairs, None).await
+    }
+
+    /// Where the admin listener tells what happens, and the token that it is shown.
+    pub(super) fn feed(&self) -> (Url, &str) {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/console/live", self.base.path().trim_end_matches('/')));
+        let token = match &self.pass {
+            Pass::Token(token) => token.as_str(),
+            Pass::Signed(_) => "",
+        };
+        (url, token)
+    }
+
+    async fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        pairs: &[(&str, &str)],
+        body: Option<String>,
+    ) -> AskedFor {
         let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
         let body = body.unwrap_or_default();
         let mut request = Request::builder().method(method).header(USER_AGENT, AGENT);
@@ -238,7 +269,7 @@ impl Remote {
         url.set_query((!query.is_empty()).then_some(&query));
         let request = request.uri(url.as_str()).body(Full::new(Bytes::from(body)));
         let request = request.map_err(RemoteFailure::usage)?;
-        let asked = self.runtime.block_on(self.client.ask(request, TIMEOUT, ANSWER_BYTES));
+        let asked = self.client.ask(request, TIMEOUT, ANSWER_BYTES).await;
         let place = self.place();
         let (reply, is_whole) =
             asked.map_err(|error| RemoteFailure::not_done(format!("{place} cannot be asked: {error}")))?;
@@ -263,6 +294,11 @@ impl Remote {
 }
 
 impl AdminArguments {
+    /// The id of the app, if it was given here.
+    pub(super) fn given_app(&self) -> Option<&str> {
+        self.app.as_deref()
+    }
+
     /// The id of the app that is meant.
     pub(super) fn app_id(&self) -> Result<String, RemoteFailure> {
         let variables = ["PUSHER_APP_ID", "HELIOSTAT_APP_ID"];

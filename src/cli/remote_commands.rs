@@ -10,6 +10,7 @@ use super::remote::{
     AdminArguments, AskedFor, BrokerArguments, Remote, RemoteFailure, count, harmless, path_of,
 };
 use super::signed_things::{SignAction, WhyAction, run_sign, run_why};
+use super::tail::{TailArguments, run_tail};
 use crate::config::nearest;
 
 /// Bytes that are read of standard input, as no broker takes more in one event.
@@ -77,6 +78,12 @@ pub(super) enum RemoteCommand {
         #[arg(value_name = "USER_ID")]
         user_id: String,
     },
+    /// Show what happens while it happens: events, refusals, connections; of heliostat, by its admin listener.
+    ///
+    /// Of each event it says how many connections received it, and where nobody did, what channel was perhaps meant; of each
+    /// refusal what it came from. Exit code 0: so many lines were shown as were asked for; 1: the broker has ended it; 2: it
+    /// could not be asked for.
+    Tail(TailArguments),
     /// Show the connections of an app, or one of them; of heliostat, by its admin listener.
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Connections {
@@ -101,6 +108,7 @@ impl RemoteCommand {
             RemoteCommand::Users { .. } => "users",
             RemoteCommand::Terminate { .. } => "terminate",
             RemoteCommand::Connections { .. } => "connections",
+            RemoteCommand::Tail(_) => "tail",
         }
     }
 }
@@ -132,6 +140,7 @@ pub(super) fn run_remote(command: &RemoteCommand) -> Result<(String, bool), Remo
             let told = format!("the connections of {} are ended\n", harmless(user_id));
             Ok(done(if broker.json { format!("{answer}\n") } else { told }))
         }
+        RemoteCommand::Tail(tail) => run_tail(tail).map(|()| done(String::new())),
         RemoteCommand::Connections { admin, socket_id, close } => {
             connections(admin, socket_id.as_deref(), *close).map(done)
         }

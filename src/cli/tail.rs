@@ -1,0 +1,249 @@
+//! `tail`: what happens in the apps of a broker, while it happens, as its admin listener tells it.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::feed_socket::FeedSocket;
+use super::remote::{AdminArguments, Remote, RemoteFailure, count, harmless, path_of};
+use crate::config::nearest;
+
+/// Characters that are shown of a payload.
+const PAYLOAD_CHARS: usize = 200;
+
+/// The kinds of what is told.
+const KINDS: [&str; 8] =
+    ["connections", "subscriptions", "members", "events", "pipe", "api", "refusals", "webhooks"];
+
+/// What is to be shown.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(super) struct TailArguments {
+    #[command(flatten)]
+    admin: AdminArguments,
+    /// Only of this kind; may be repeated [default: all but api].
+    #[arg(long, value_name = "KIND", value_parser = KINDS)]
+    kind: Vec<String>,
+    /// Only of channels whose names fit, with * for anything.
+    #[arg(long, value_name = "PATTERN")]
+    channel: Option<String>,
+    /// Only events whose names fit, with * for anything.
+    #[arg(long, value_name = "PATTERN")]
+    event: Option<String>,
+    /// Only of this connection.
+    #[arg(long, value_name = "SOCKET_ID")]
+    socket: Option<String>,
+    /// Only of this user.
+    #[arg(long, value_name = "USER_ID")]
+    user: Option<String>,
+    /// Only what has this text in its payload, name or reason.
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+    /// End after so many lines.
+    #[arg(long, value_name = "NUMBER")]
+    lines: Option<u64>,
+}
+
+impl TailArguments {
+    /// What the feed is asked for.
+    fn filter(&self) -> Json {
+        let kinds: Vec<&str> = match self.kind.as_slice() {
+            // What asks the broker is rarely what is looked for, and each event of the HTTP API is told by itself.
+            [] => KINDS.into_iter().filter(|kind| *kind != "api").collect(),
+            kinds => kinds.iter().map(String::as_str).collect(),
+        };
+        let mut filter = json!({ "type": "filter", "kinds": kinds });
+        for (name, value) in [
+            ("app", self.admin.given_app()),
+            ("channel", self.channel.as_deref()),
+            ("event", self.event.as_deref()),
+            ("socket_id", self.socket.as_deref()),
+            ("user_id", self.user.as_deref()),
+            ("text", self.text.as_deref()),
+        ] {
+            if let Some(value) = value {
+                filter[name] = value.into();
+            }
+        }
+        filter
+    }
+}
+
+/// Shows what happens until the broker ends, or so many lines were shown.
+pub(super) fn run_tail(tail: &TailArguments) -> Result<(), RemoteFailure> {
+    let remote = Remote::admin(&tail.admin)?;
+    let (url, token) = remote.feed();
+    let style = if is_colourful() { Style::Colourful } else { Style::Plain };
+    let mut out = std::io::stdout().lock();
+    remote.block_on(async {
+        let mut socket = FeedSocket::open(&url, token).await?;
+        socket.say(tail.filter().to_string()).await?;
+        let mut left = tail.lines.unwrap_or(u64::MAX);
+        while let Some(text) = socket.hear().await? {
+            let told: Json = serde_json::from_str(&text).map_err(RemoteFailure::not_done)?;
+            for entry in told["entries"].as_array().into_iter().flatten() {
+                let line = match tail.admin.json {
+                    true => entry.to_string(),
+                    false => {
+                        let alike = nearest_channel(&remote, entry).await;
+                        line_of(entry, alike.as_deref(), style)
+                    }
+                };
+                // A reader that has gone wants no more.
+                if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+                    return Ok(());
+                }
+                left -= 1;
+                if left == 0 {
+                    return Ok(());
+                }
+            }
+            if let Some(missed) = missed(&told).filter(|_| !tail.admin.json)
+                && writeln!(out, "{missed}").and_then(|()| out.flush()).is_err()
+            {
+                return Ok(());
+            }
+        }
+        Err(RemoteFailure::not_done("the broker has ended the feed"))
+    })
+}
+
+/// Whether what is printed is read by a person at a terminal that knows colours.
+fn is_colourful() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Plain,
+    Colourful,
+}
+
+/// Where an event that nobody received may have been meant for: a sentence.
+async fn nearest_channel(remote: &Remote, entry: &Json) -> Option<String> {
+    let (app, channel) = (entry["app"].as_str()?, entry["channel"].as_str()?);
+    if entry["kind"] != "events" || entry["receivers"] != 0 {
+        return None;
+    }
+    let path = path_of(&["console", "api", "apps", app, "channels"], &[]);
+    let answer = remote.fetch(&path, &[("limit", "500")]).await.ok()?;
+    let items = answer["items"].as_array()?;
+    let names = items.iter().filter_map(|item| item["name"].as_str()).filter(|name| *name != channel);
+    let alike = nearest(channel, names)?;
+    let number = items.iter().find(|item| item["name"] == alike.as_str())?["subscriptions"].as_u64()?;
+    let is = if number == 1 { "is" } else { "are" };
+    Some(format!("{} {is} subscribed to {}", count(number, "connection"), harmless(&alike)))
+}
+
+/// One entry as a line.
+fn line_of(entry: &Json, alike: Option<&str>, style: Style) -> String {
+    let text = |name: &str| entry[name].as_str().map(harmless);
+    let mut line = format!("{}  {}", time_of(&entry["at"]), what_of(entry, style));
+    for name in ["app", "socket_id", "user_id", "channel", "to_socket", "event", "method", "path", "url"] {
+        if let Some(value) = text(name) {
+            let _ = write!(line, "  {value}");
+        }
+    }
+    for name in ["count", "code", "status", "attempt"] {
+        if let Some(number) = entry[name].as_u64() {
+            let _ = write!(line, "  {name} {number}");
+        }
+    }
+    if let Some(reason) = text("reason") {
+        let _ = write!(line, "  {reason}");
+    }
+    if let Some(cause) = entry["cause"]["sentence"].as_str() {
+        let _ = write!(line, "  because {}", harmless(cause));
+    }
+    match (entry["receivers"].as_u64(), alike) {
+        (Some(0), None) => line.push_str("  received by nobody"),
+        (Some(0), Some(alike)) => {
+            let _ = write!(line, "  nobody: {alike}");
+        }
+        (Some(number), _) => {
+            let _ = write!(line, "  received by {number}");
+        }
+        (None, _) => {}
+    }
+    if let Some(data) = entry["data"]["text"].as_str() {
+        let shown: String = data.chars().take(PAYLOAD_CHARS).collect();
+        let rest = if data.chars().nth(PAYLOAD_CHARS).is_some() { "…" } else { "" };
+        let _ = write!(line, "  {}{rest}", harmless(&shown));
+    } else if let Some(bytes) = entry["data"]["bytes"].as_u64() {
+        let _ = write!(line, "  {}", count(bytes, "byte"));
+    }
+    line
+}
+
+/// What happened, in a column.
+fn what_of(entry: &Json, style: Style) -> String {
+    let what = harmless(entry["what"].as_str().unwrap_or("-"));
+    let what = if entry["kind"] == "refusals" { "refused".to_owned() } else { what };
+    let padded = format!("{what:12}");
+    let colour = match entry["kind"].as_str() {
+        Some("refusals") => 31,
+        Some("events" | "pipe") => 32,
+        Some("connections") => 34,
+        Some("webhooks" | "api") => 35,
+        _ => 36,
+    };
+    match style {
+        Style::Plain => padded,
+        Style::Colourful => format!("\u{1b}[{colour}m{padded}\u{1b}[0m"),
+    }
+}
+
+/// The time of day, of UTC, of milliseconds since 1970.
+fn time_of(at: &Json) -> String {
+    let millis = at.as_f64().unwrap_or_default().max(0.0) as u64;
+    let (seconds, millis) = (millis / 1000 % 86_400, millis % 1000);
+    format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// What was left out, if anything was.
+fn missed(told: &Json) -> Option<String> {
+    let left_out: u64 = told["left_out"].as_object()?.values().filter_map(Json::as_u64).sum();
+    let all = left_out + told["missed"].as_u64().unwrap_or_default();
+    (all > 0).then(|| format!("({all} more are not shown: too many in this second)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_lines() {
+        let event = json!({
+            "seq": 1, "at": 1_764_000_000_123.4, "kind": "events", "what": "event", "app": "1001", "source": "http",
+            "channel": "a", "event": "e", "receivers": 2, "data": { "text": "{\"a\":1}", "bytes": 7, "cut": false },
+        });
+        assert_eq!(
+            line_of(&event, None, Style::Plain),
+            "16:00:00.123  event         1001  a  e  received by 2  {\"a\":1}"
+        );
+        let mut unheard = event.clone();
+        unheard["receivers"] = 0.into();
+        let alike = Some("1 connection is subscribed to my-channel");
+        assert!(
+            line_of(&unheard, alike, Style::Plain)
+                .contains("  nobody: 1 connection is subscribed to my-channel  ")
+        );
+        let refusal = json!({
+            "at": 0, "kind": "refusals", "what": "message", "app": "1001", "socket_id": "1.2", "channel": "private-a",
+            "reason": "Invalid \u{1b}signature", "cause": { "name": "other_socket", "sentence": "it was" },
+        });
+        assert_eq!(
+            line_of(&refusal, None, Style::Plain),
+            "00:00:00.000  refused       1001  1.2  private-a  Invalid \u{fffd}signature  because it was"
+        );
+        let coloured = line_of(&refusal, None, Style::Colourful);
+        assert!(coloured.contains("\u{1b}[31mrefused     \u{1b}[0m"), "{coloured}");
+        let told = json!({ "entries": [], "left_out": { "events": 3 }, "missed": 2 });
+        assert_eq!(missed(&told).unwrap(), "(5 more are not shown: too many in this second)");
+        assert_eq!(missed(&json!({ "left_out": {}, "missed": 0 })), None);
+    }
+}
