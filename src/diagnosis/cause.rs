@@ -87,7 +87,7 @@ pub enum Cause {
     AlmostKey { key: String },
     /// The secret was told to everybody.
     #[error(
-        "the secret of the app {app} stands where its key should, so it has been told: give the app another pair"
+        "the secret of the app {app} stands in what came, so it has been told: give the app another pair"
     )]
     SecretTold { app: String },
     /// Signed with what everybody knows.
