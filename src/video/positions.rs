@@ -20,8 +20,11 @@ const LONGEST_LINE: Duration = Duration::from_secs(1);
 /// Whoever has returned none for so long returns none.
 const RETURNS_NONE_AFTER: Duration = Duration::from_secs(10);
 
-/// Between two pings that come back in less time nobody can say how much the line takes.
-const SHORTEST_MEASURE: Duration = Duration::from_millis(20);
+/// Between two pings that come back in less time nobody can say how much the line takes, the first time that it is measured.
+const FIRST_MEASURE: Duration = Duration::from_millis(20);
+
+/// The same later: one ping that comes late among others says little of it.
+const MEASURE: Duration = Duration::from_millis(700);
 
 /// The pings of one viewer.
 #[derive(Clone, Debug, Default)]
@@ -143,7 +146,7 @@ impl ArrivedBytes {
             return;
         };
         let took = now.saturating_duration_since(at);
-        if took >= SHORTEST_MEASURE {
+        if took >= if self.pace.is_none() { FIRST_MEASURE } else { MEASURE } {
             self.pace = Some(per_second(bytes.saturating_sub(before), took));
             self.measured = self.last;
         }
@@ -246,6 +249,28 @@ mod tests {
         // 50,000 bytes took half a second; those that are on their way take a whole one.
         assert_eq!(positions.behind(at(600)), Duration::from_millis(900));
         assert_eq!(positions.behind(at(1_000)), Duration::from_millis(650), "by the ping behind them");
+    }
+
+    #[test]
+    fn a_line_that_becomes_a_quarter_of_a_second_longer_is_no_weak_one() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut positions = Positions::default();
+        positions.first_ping(at(0));
+        let mut pongs = VecDeque::from([(80, 1)]);
+        for step in 0..200 {
+            let ms = step * 10;
+            positions.picture_sent(2_500);
+            if positions.ping(at(ms)).is_some() {
+                pongs.push_back((ms + if ms < 1_000 { 80 } else { 340 }, positions.last));
+            }
+            while pongs.front().is_some_and(|(back, _)| *back <= ms) {
+                let (_, number) = pongs.pop_front().unwrap();
+                positions.echoed(format!("v{number}").as_bytes(), at(ms));
+            }
+            let behind = positions.behind(at(ms));
+            assert!(behind < Duration::from_millis(500), "{behind:?} at {ms} ms");
+        }
     }
 
     #[test]

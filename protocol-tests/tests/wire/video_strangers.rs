@@ -84,7 +84,7 @@ fn a_camera_before_a_rule_has_a_rate_of_its_own_and_is_nothing_for_webhooks() {
 
 /// What is refused is no event: backends do not hear what an impostor films.
 ///
-/// Proves: video, pipe wire.
+/// Proves: video, pipe wire 1.0.
 #[test]
 fn backends_hear_nothing_of_what_is_refused() {
     let Some(target) = broker("") else { return };
@@ -197,7 +197,7 @@ fn whatever_comes_is_answered_and_harms_nobody_else() {
 
 /// A key frame of 200 MB is refused by its header, and its sender is closed; one that is a little too large is answered.
 ///
-/// Proves: video, 1009.
+/// Proves: video, bad input.
 #[test]
 fn a_key_frame_of_200_megabytes_is_refused_by_its_header() {
     let Some(target) = broker("") else { return };

@@ -106,7 +106,7 @@ fn one_connection_films_few_tracks() {
     for n in 0..5 {
         member.subscribe(&format!("presence-{n}-camera"), Some(r#"{"user_id":"ann"}"#));
     }
-    let mut film = |member: &mut Subject, channel: usize, n: usize| {
+    let film = |member: &mut Subject, channel: usize, n: usize| {
         member.now += Duration::from_millis(10);
         show(member, &format!("presence-{channel}-camera"), "video/x", &format!(r#"{{"track":"{n}"}}"#))
     };
