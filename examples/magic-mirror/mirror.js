@@ -385,9 +385,10 @@ async function pictureInPicture() {
 
 function showPlainLinks({ appId, tls, host, port, path }) {
   if (!appId) return;
-  const channel = `${tls ? 'https' : 'http'}://${host}:${port}${path}/apps/${appId}/channels/${CHANNEL}`;
-  element('mjpeg').href = `${channel}/mjpeg?event=${EVENT}`;
-  element('sse').href = `${channel}/sse`;
+  const channels = `${tls ? 'https' : 'http'}://${host}:${port}${path}/apps/${appId}/channels`;
+  element('webm').href = `${channels}/${VIDEO_CHANNEL}/webm`;
+  element('mjpeg').href = `${channels}/${CHANNEL}/mjpeg?event=${EVENT}`;
+  element('sse').href = `${channels}/${CHANNEL}/sse`;
   element('plain-links').hidden = false;
 }
 
@@ -455,7 +456,10 @@ async function main() {
     text: `The broker answered ${status ?? ''} ${error ?? ''}`.trim(),
   }));
   followVideo(settings);
-  followAudience(pusher);
+  followAudience(pusher, (mirrors) => {
+    element('audience').hidden = mirrors < 2;
+    element('audience').textContent = `${mirrors} mirrors watch`;
+  });
 }
 
 main().catch((error) => {
