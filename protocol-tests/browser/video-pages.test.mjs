@@ -105,10 +105,10 @@ test('a hidden mirror gives up its pictures until it is seen again', async (t) =
   await assertDecodes(mirror);
 });
 
-// The publisher's page is loaded anew, and later changes its codec and its size: the mirror goes on.
+// The publisher's page is loaded anew, and later changes its codec and its size: the mirror goes on, and whoever takes it as WebM.
 // Proves: pages, video.
 test('the mirror goes on when the stream page is loaded anew, and when codec and size change', async (t) => {
-  const { stream, mirror } = await pages(t);
+  const { broker, context, stream, mirror, tracks } = await pages(t);
   await stream.click('#start');
   await readTimes(mirror, 5);
   await stream.reload();
@@ -120,10 +120,22 @@ test('the mirror goes on when the stream page is loaded anew, and when codec and
   await stream.selectOption('#codec-wished', 'vp8');
   await shown(mirror, '#codec', /^VP8, 1280 × 720/);
   await readTimes(mirror, PICTURES);
+  // The same for a video element, and anything else that plays WebM.
+  const page = await context.newPage();
+  await page.goto(`${broker.url}/health`);
+  await page.evaluate((src) => document.body.append(Object.assign(document.createElement('video'), { src, muted: true, autoplay: true })),
+    await mirror.getAttribute('#webm', 'href'));
+  await page.waitForFunction(() => {
+    const video = document.querySelector('video');
+    globalThis.from ??= video.videoWidth > 0 ? video.currentTime : undefined;
+    return video.videoWidth === 1280 && video.currentTime > globalThis.from + 1;
+  }, null, { polling: 50 });
+  await page.close();
   await stream.selectOption('#size', '360');
   await shown(mirror, '#codec', /^VP8, 640 × 360/);
   await readTimes(mirror, PICTURES);
   await assertDecodes(mirror);
+  assert.deepEqual(tracks.judge(mirror).faults, []);
 });
 
 // A line that is cut, on either side, is taken up again with a key frame.
