@@ -9,6 +9,7 @@ mod arguments;
 mod feed_socket;
 mod generated;
 mod import;
+mod lan;
 mod nodes;
 mod options;
 mod reloads;

@@ -11,7 +11,7 @@ use super::options::Options;
 use super::remote::AdminArguments;
 use super::remote_commands::RemoteCommand;
 use super::scope::{ConfiguredApps, OwnBroker, RunningBroker};
-use crate::config::{CLUSTER, CONTROL_SOCKET};
+use crate::config::{CLUSTER, CONTROL_SOCKET, LAN};
 
 /// A self-hosted broker that speaks the Pusher Channels protocol.
 ///
@@ -47,7 +47,7 @@ pub(super) enum CliCommand {
         /// Test mode, with a control API for tests under /test.
         ///
         /// It is on a free port and has two workers unless told otherwise, and prints one line of JSON when it is ready.
-        #[arg(long, conflicts_with_all = [CONTROL_SOCKET, CLUSTER])]
+        #[arg(long, conflicts_with_all = [CONTROL_SOCKET, CLUSTER, LAN])]
         test: bool,
         /// The token that the control API asks for [default: one is drawn, and printed].
         #[arg(long, value_name = "TOKEN", requires = "test", value_parser = token)]

@@ -78,7 +78,7 @@ fn argument(flag: &'static Flag) -> Arg {
         // With "=" alone: what follows may be the command.
         Gives::Admin => text().num_args(0..=1).require_equals(true).default_missing_value(""),
         Gives::PipeRule => text().action(ArgAction::Append),
-        Gives::DevelopmentMode => argument.action(ArgAction::SetTrue),
+        Gives::DevelopmentMode | Gives::Lan => argument.action(ArgAction::SetTrue),
     }
 }
 
@@ -97,6 +97,8 @@ impl<S: CommandScope> FromArgMatches for Options<S> {
                     given.pipe = matches.get_many(flag.name).into_iter().flatten().cloned().collect();
                 }
                 Gives::DevelopmentMode => given.development = matches.get_flag(flag.name),
+                Gives::Lan if matches.get_flag(flag.name) => given.set(flag, String::new()),
+                Gives::Lan => {}
             }
         }
         Ok(Options { flags: given, scope: PhantomData })

@@ -4,7 +4,7 @@
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use super::apps::run_apps;
 use super::arguments::command_line;
 use super::generated::{completions, manual_page, write_manual};
 use super::import::run_import;
+use super::lan::{self, Lan};
 use super::nodes::{nodes_of, show_nodes};
 use super::reloads::{AppsPath, Reloads, reload, tell};
 use super::remote::RemoteFailure;
@@ -85,9 +86,10 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
                 Some((predecessor, inherited)) => (Some(predecessor), inherited),
                 None => (None, InheritedSockets::take().map_err(cannot_start)?),
             };
-            let flags = flags.at(inherited.addresses());
-            let served = load(&flags).and_then(|loaded| {
-                serve(flags, loaded, inherited, predecessor.as_ref()).map_err(cannot_start)
+            let prepared = lan::prepare(flags.at(inherited.addresses()));
+            let served = prepared.map_err(cannot_start).and_then(|(flags, lan)| {
+                let loaded = load(&flags)?;
+                serve(flags, loaded, inherited, (predecessor.as_ref(), lan.as_ref())).map_err(cannot_start)
             });
             if let (Err((complaint, _)), Some(predecessor)) = (&served, &predecessor) {
                 predecessor.fail(complaint.trim_end());
@@ -182,7 +184,7 @@ fn serve(
     flags: Flags,
     loaded: Loaded,
     inherited: InheritedSockets,
-    predecessor: Option<&Predecessor>,
+    (predecessor, lan): (Option<&Predecessor>, Option<&Lan>),
 ) -> Result<(), Box<dyn Error>> {
     let Loaded { ref config, mode, .. } = loaded;
     let flags = flags.of_file(loaded.file.clone());
@@ -208,7 +210,10 @@ fn serve(
     also.extend(cluster_line(&config.cluster));
     also.push_str(&foreign_names(&loaded.read));
     let reachable = development::reachable(config.server.widest_host());
-    let text = welcome(config, &bound.url(), mode, &reachable, &also);
+    let mut text = welcome(config, &bound.url(), mode, &reachable, &also);
+    if let Some(lan) = lan {
+        text.push_str(&lan.lines(&bound.url(), std::io::stdout().is_terminal()));
+    }
     let readiness = bound.readiness();
     let reloader = bound.reloader();
     let of_reloads = Arc::clone(&apps_path);

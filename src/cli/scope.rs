@@ -1,6 +1,6 @@
 //! Which flags of the configuration act on which command.
 
-use crate::config::{CLUSTER, CONFIG, CONTROL_SOCKET, DEVELOPMENT};
+use crate::config::{CLUSTER, CONFIG, CONTROL_SOCKET, DEVELOPMENT, LAN};
 
 /// The flags that a command takes.
 pub(super) trait CommandScope {
@@ -38,7 +38,7 @@ impl CommandScope for RunningBroker {
 
 impl CommandScope for OwnBroker {
     fn takes(flag: &str) -> bool {
-        ![CONTROL_SOCKET, CLUSTER].contains(&flag)
+        ![CONTROL_SOCKET, CLUSTER, LAN].contains(&flag)
     }
 }
 

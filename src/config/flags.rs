@@ -36,6 +36,8 @@ pub(crate) enum Gives {
     PipeRule,
     /// Development mode, whatever speaks against it.
     DevelopmentMode,
+    /// That development mode is for other machines as well: all addresses, and the certificate of the file that it is given.
+    Lan,
 }
 
 impl Gives {
@@ -43,7 +45,7 @@ impl Gives {
     pub(super) fn setting(self) -> Option<&'static str> {
         match self {
             Gives::Setting(path) | Gives::Number(path) => Some(path),
-            Gives::File | Gives::Admin | Gives::PipeRule | Gives::DevelopmentMode => None,
+            Gives::File | Gives::Admin | Gives::PipeRule | Gives::DevelopmentMode | Gives::Lan => None,
         }
     }
 }
@@ -51,8 +53,14 @@ impl Gives {
 /// The flag of the configuration file.
 pub(crate) const CONFIG: &str = "--config";
 
+/// The flag of the address.
+const HOST: &str = "--host";
+
 /// The flag that insists on development mode.
 pub(crate) const DEVELOPMENT: &str = "--development";
+
+/// The flag of development mode for phones.
+pub(crate) const LAN: &str = "--lan";
 
 /// The flag of a pipe rule.
 pub(super) const PIPE: &str = "--pipe";
@@ -73,7 +81,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         gives: Gives::File,
     },
     Flag {
-        name: "--host",
+        name: HOST,
         short: None,
         value: "ADDRESS",
         help: "The IP address to listen on [default: 127.0.0.1]",
@@ -150,6 +158,14 @@ pub(crate) const FLAGS: &[Flag] = &[
         help: "Insist on development mode, although there is a file or other machines can reach the broker",
         gives: Gives::DevelopmentMode,
     },
+    Flag {
+        name: LAN,
+        short: None,
+        value: "",
+        help: "With --development: for phones on the network, on all addresses and by HTTPS, with a certificate of its own \
+               making",
+        gives: Gives::Lan,
+    },
 ];
 
 /// The file that is read where none is named, if it is there.
@@ -208,7 +224,9 @@ impl Flags {
     pub(crate) fn given(&self) -> impl Iterator<Item = &'static str> {
         let is_given = |flag: &&Flag| match flag.gives {
             Gives::File => self.config.is_some(),
-            Gives::Setting(_) | Gives::Number(_) | Gives::Admin => self.values.contains_key(flag.name),
+            Gives::Setting(_) | Gives::Number(_) | Gives::Admin | Gives::Lan => {
+                self.values.contains_key(flag.name)
+            }
             Gives::PipeRule => !self.pipe.is_empty(),
             Gives::DevelopmentMode => self.development,
         };
@@ -224,9 +242,19 @@ impl Flags {
                     let [host, port] = host_and_port(value);
                     [Some(("admin.enabled", "true")), Some(("admin.host", host)), Some(("admin.port", port))]
                 }),
+                // An address that is named counts.
+                Gives::Lan => value.map_or([None; 3], |value| {
+                    let host = if self.values.contains_key(HOST) { "" } else { "0.0.0.0" };
+                    [
+                        Some(("server.host", host)),
+                        Some(("server.tls_certificate", value)),
+                        Some(("server.tls_key", value)),
+                    ]
+                }),
                 gives => [gives.setting().zip(value), None, None],
             };
-            let is_given = move |(_, value): &(&str, &str)| flag.gives != Gives::Admin || !value.is_empty();
+            let has_parts = matches!(flag.gives, Gives::Admin | Gives::Lan);
+            let is_given = move |(_, value): &(&str, &str)| !has_parts || !value.is_empty();
             given.into_iter().flatten().filter(is_given).map(|(path, value)| (flag.name, path, value))
         })
     }
@@ -270,6 +298,21 @@ impl Flags {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn for_phones_all_addresses_are_listened_on_unless_one_is_named() {
+        let mut flags = Flags::default();
+        flags.values.insert(LAN, "/d/lan.pem".to_owned());
+        let given = |flags: &Flags| -> Vec<(String, String)> {
+            flags.settings().map(|(_, path, value)| (path.to_owned(), value.to_owned())).collect()
+        };
+        let certificate = [("server.tls_certificate", "/d/lan.pem"), ("server.tls_key", "/d/lan.pem")]
+            .map(|(path, value)| (path.to_owned(), value.to_owned()));
+        let all = ("server.host".to_owned(), "0.0.0.0".to_owned());
+        assert_eq!(given(&flags), [&[all][..], &certificate].concat());
+        let named = ("server.host".to_owned(), "192.0.2.1".to_owned());
+        assert_eq!(given(&flags.with("--host", "192.0.2.1")), [&[named][..], &certificate].concat());
+    }
 
     #[test]
     fn the_admin_listener_takes_an_address_a_port_or_both() {

@@ -6,6 +6,7 @@ mod error;
 mod expiry;
 mod handshakes;
 mod pair;
+mod self_made;
 mod sni;
 mod watch;
 
@@ -15,6 +16,7 @@ pub use error::{TlsError, TlsFile};
 pub(crate) use handshakes::accepting;
 pub use pair::CertificateFiles;
 pub(crate) use pair::PairFiles;
+pub(crate) use self_made::{SelfMadeCertificate, self_made};
 pub(crate) use watch::watch;
 
 /// A TLS connection whose handshake is done.
