@@ -40,7 +40,7 @@ export function explainCameraError(error, page = location) {
         title: 'The camera needs a secure page',
         text: `Browsers give the camera only to pages from https:// or from localhost; this one came from ${page.origin}. `
           + 'On the computer that runs the broker, open it as http://localhost. '
-          + 'For a phone, put the broker behind a TLS proxy and open it with https://. '
+          + 'For a phone, start the broker with --development --lan and open the address that it prints, or put it behind a TLS proxy. '
           + 'The mirror page needs none of this, and neither does the test picture.',
       };
     case 'NotAllowedError':
