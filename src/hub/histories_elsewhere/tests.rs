@@ -138,6 +138,28 @@ fn whoever_comes_is_sent_what_the_stream_has_behind_its_place_and_then_what_come
 }
 
 #[test]
+fn of_a_process_that_is_succeeded_places_are_understood_and_none_is_given() {
+    run(async |world, channel| {
+        world.hub.fill_history("1", &channel, part(&channel, &[(10, 5, "one"), (20, 10, "two")], 20));
+        let on_its_way = |number| world.hub.is_on_its_way(&world.app, &channel, place(number));
+        assert_eq!(world.kept(&channel), [Some(10), Some(20)]);
+        assert_eq!([20, 21].map(on_its_way), [false, false], "an engine gives back what it has");
+        world.hub.set_run_before(ENGINE);
+        assert_eq!(world.kept(&channel), [None, None]);
+        assert_eq!([20, 21].map(on_its_way), [false, true]);
+        let mut back = world.peer();
+        back.come_back(&world, &channel, since(10));
+        world.all_has_come(&back).await;
+        assert_eq!(heard(&back), ["two", "true"]);
+        let given = world.hub.position(&world.app, &channel, world.hub.next_version());
+        assert_eq!(given.epoch, world.hub.history_epoch());
+        assert!(!world.hub.is_on_its_way(&world.app, &channel, given));
+        world.hub.set_history_epoch(0);
+        assert_eq!([20, 21].map(on_its_way), [false, false], "it has gone");
+    });
+}
+
+#[test]
 fn what_was_delivered_while_the_engine_was_away_gets_its_number_later_and_is_not_sent_twice() {
     run(async |world, channel| {
         world.hub.fill_history("1", &channel, part(&channel, &[(10, 5, "one")], 10));
