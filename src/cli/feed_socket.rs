@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_codec::Framed;
-use actix_http::ws::{Codec, Frame, Item, Message};
+use actix_http::ws::{Codec, Frame, Item, Message, hash_key};
 use bytes::{Bytes, BytesMut};
 use http_body_util::Empty;
 use hyper::header::{
-    AUTHORIZATION, CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+    AUTHORIZATION, CONNECTION, HOST, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use hyper::upgrade::Upgraded;
 use hyper::{Request, StatusCode};
@@ -130,6 +131,7 @@ async fn opened(url: &Url, token: &str) -> Result<FeedSocket, RemoteFailure> {
     // It ends with the connection that it drives.
     tokio::spawn(connection.with_upgrades());
     let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, rand::random::<[u8; 16]>());
+    let expected = hash_key(key.as_bytes());
     let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let request = Request::get(&url[url::Position::BeforePath..])
         .header(HOST, authority)
@@ -151,6 +153,10 @@ async fn opened(url: &Url, token: &str) -> Result<FeedSocket, RemoteFailure> {
             _ => "",
         };
         return Err(RemoteFailure::not_done(format!("{url} answered {}{hint}", status.as_u16())));
+    }
+    let accepted = answer.headers().get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
+    if accepted != Some(&expected) {
+        return Err(cannot(&"it is no WebSocket's server"));
     }
     let upgraded = hyper::upgrade::on(answer).await.map_err(|error| cannot(&error))?;
     let codec = Codec::new().max_size(MESSAGE_BYTES).client_mode();

@@ -246,9 +246,10 @@ fn one_channel(broker: &BrokerArguments, channel: &str) -> Result<String, Remote
     if broker.json {
         return Ok(format!("{found}\n"));
     }
-    let audience = match found["occupied"] == true {
-        true => WhoIsThere::Somebody(found["subscription_count"].as_u64()),
-        false => WhoIsThere::of(&remote, channel),
+    let audience = if found["occupied"] == true {
+        WhoIsThere::Somebody(found["subscription_count"].as_u64())
+    } else {
+        WhoIsThere::of(&remote, channel)
     };
     Ok(format!("{}: {}\n", harmless(channel), audience.sentence(channel)))
 }
@@ -314,9 +315,10 @@ fn connections(
                 break;
             }
         }
-        return Ok(match admin.json {
-            true => format!("{}\n", json!({ "connections": lines })),
-            false => lines_or(lines, "nobody is connected"),
+        return Ok(if admin.json {
+            format!("{}\n", json!({ "connections": lines }))
+        } else {
+            lines_or(lines, "nobody is connected")
         });
     };
     if close {

@@ -28,7 +28,7 @@ use super::lan::{self, Lan};
 use super::nodes::{nodes_of, show_nodes};
 use super::reloads::{AppsPath, Reloads, reload, tell};
 use super::remote::RemoteFailure;
-use super::remote_commands::{run_remote, webhook_attempts};
+use super::remote_commands::{RemoteCommand, run_remote, webhook_attempts};
 use super::send_test::send_test;
 use super::welcome::{admin_line, cluster_line, foreign_names, further_line, pipe_line, welcome};
 use super::{Command, parse};
@@ -118,11 +118,7 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
             let all_taken = sent.map_err(cannot_start)?;
             return Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Remote(command) => {
-            let (text, is_well) = run_remote(&command).map_err(unreached)?;
-            print(&text);
-            return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_DONE) });
-        }
+        Command::Remote(command) => return ask_remote(&command),
         Command::WebhookAttempts(admin) => print(&webhook_attempts(&admin).map_err(unreached)?),
         Command::ServeTest { flags, token, remote } => {
             let test_mode = TestMode::new(token.unwrap_or_else(draw_token), remote);
@@ -147,6 +143,12 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
 
 fn load(flags: &Flags) -> Result<Loaded, ExitFailure> {
     super::load(flags).map_err(|errors| (complaint(&errors), CANNOT_START))
+}
+
+fn ask_remote(command: &RemoteCommand) -> Result<ExitCode, ExitFailure> {
+    let (text, is_well) = run_remote(command).map_err(unreached)?;
+    print(&text);
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_DONE) })
 }
 
 fn unreached(failure: RemoteFailure) -> ExitFailure {

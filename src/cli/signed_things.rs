@@ -157,9 +157,10 @@ pub(super) fn run_sign(action: &SignAction) -> Result<String, RemoteFailure> {
     let text = string_to_sign(socket_id, &of);
     let signature = crate::auth::sign(&app.secret, &text);
     let auth = format!("{}:{signature}", app.key);
-    Ok(match signing.json {
-        true => format!("{}\n", json!({ "string_to_sign": text, "signature": signature, "auth": auth })),
-        false => columns(&[("string to sign", text), ("signature", signature), ("auth", auth)]),
+    Ok(if signing.json {
+        format!("{}\n", json!({ "string_to_sign": text, "signature": signature, "auth": auth }))
+    } else {
+        columns(&[("string to sign", text), ("signature", signature), ("auth", auth)])
     })
 }
 
@@ -178,17 +179,13 @@ fn sign_request(
     let signed = SignedUrl::of(&app, method, &path, &pairs, body.unwrap_or_default(), now);
     let url = format!("{before}{path}?{}", signed.query);
     let text = signed.string_to_sign;
-    Ok(match signing.json {
-        true => {
-            let told = json!({ "string_to_sign": text, "signature": signed.signature, "url": url });
-            format!("{told}\n")
-        }
-        false => {
-            // On one line, as refusals show it.
-            let shown = text.replace('\n', "\\n");
-            columns(&[("string to sign", shown), ("signature", signed.signature), ("url", url)])
-        }
-    })
+    if signing.json {
+        let told = json!({ "string_to_sign": text, "signature": signed.signature, "url": url });
+        return Ok(format!("{told}\n"));
+    }
+    // On one line, as refusals show it.
+    let shown = text.replace('\n', "\\n");
+    Ok(columns(&[("string to sign", shown), ("signature", signed.signature), ("url", url)]))
 }
 
 /// What `why` prints, and whether there is nothing to explain.

@@ -1,7 +1,7 @@
 //! `tail`: what happens in the apps of a broker, while it happens, as its admin listener tells it.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -72,10 +72,13 @@ impl TailArguments {
 
 /// Shows what happens until the broker ends, or so many lines were shown.
 pub(super) fn run_tail(tail: &TailArguments) -> Result<(), RemoteFailure> {
+    let style = if is_colourful() { Style::Colourful } else { Style::Plain };
+    show(tail, style, &mut std::io::stdout().lock())
+}
+
+fn show(tail: &TailArguments, style: Style, out: &mut impl std::io::Write) -> Result<(), RemoteFailure> {
     let remote = Remote::admin(&tail.admin)?;
     let (url, token) = remote.feed();
-    let style = if is_colourful() { Style::Colourful } else { Style::Plain };
-    let mut out = std::io::stdout().lock();
     remote.block_on(async {
         let mut socket = FeedSocket::open(&url, token).await?;
         socket.say(tail.filter().to_string()).await?;
@@ -83,12 +86,10 @@ pub(super) fn run_tail(tail: &TailArguments) -> Result<(), RemoteFailure> {
         while let Some(text) = socket.hear().await? {
             let told: Json = serde_json::from_str(&text).map_err(RemoteFailure::not_done)?;
             for entry in told["entries"].as_array().into_iter().flatten() {
-                let line = match tail.admin.json {
-                    true => entry.to_string(),
-                    false => {
-                        let alike = nearest_channel(&remote, entry).await;
-                        line_of(entry, alike.as_deref(), style)
-                    }
+                let line = if tail.admin.json {
+                    entry.to_string()
+                } else {
+                    line_of(entry, nearest_channel(&remote, entry).await.as_deref(), style)
                 };
                 // A reader that has gone wants no more.
                 if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
@@ -213,7 +214,103 @@ fn missed(told: &Json) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Tailing {
+        #[command(flatten)]
+        tail: TailArguments,
+    }
+
+    /// Reads the head of a request.
+    fn head(stream: &mut TcpStream) -> String {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// A frame of a client, which is short and masked.
+    fn heard(stream: &mut TcpStream) -> String {
+        let mut start = [0; 2];
+        stream.read_exact(&mut start).unwrap();
+        let mut length = usize::from(start[1] & 127);
+        if length == 126 {
+            let mut more = [0; 2];
+            stream.read_exact(&mut more).unwrap();
+            length = usize::from(u16::from_be_bytes(more));
+        }
+        let mut rest = vec![0; 4 + length];
+        stream.read_exact(&mut rest).unwrap();
+        let (mask, payload) = rest.split_at(4);
+        let bytes = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// A text of a server.
+    fn frame(text: &str) -> Vec<u8> {
+        let length = u16::try_from(text.len()).unwrap();
+        [&[0x81, 126], length.to_be_bytes().as_slice(), text.as_bytes()].concat()
+    }
+
+    /// An admin listener that tells of one event that nobody received, and of the channels that there are.
+    fn admin_listener(entries: Json) -> (String, thread::JoinHandle<(String, String)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = thread::spawn(move || {
+            let (mut feed, _) = listener.accept().unwrap();
+            let request = head(&mut feed);
+            let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
+            let accept = actix_http::ws::hash_key(key.as_bytes());
+            let accept = std::str::from_utf8(&accept).unwrap();
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Accept: {accept}\r\n\r\n"
+            );
+            feed.write_all(answer.as_bytes()).unwrap();
+            feed.write_all(&frame("{\"type\":\"hello\"}")).unwrap();
+            let filter = heard(&mut feed);
+            feed.write_all(&frame(&json!({ "type": "entries", "entries": entries }).to_string())).unwrap();
+            let (mut asked, _) = listener.accept().unwrap();
+            let question = head(&mut asked);
+            let body = json!({ "items": [{ "name": "my-channel", "subscriptions": 1 }] }).to_string();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            asked.write_all(answer.as_bytes()).unwrap();
+            (request + &question, filter)
+        });
+        (url, served)
+    }
+
+    #[test]
+    fn what_the_feed_tells_is_shown_until_so_many_lines() {
+        let unheard = json!({ "at": 0, "kind": "events", "what": "event", "app": "7", "channel": "my-chanel",
+            "event": "e", "receivers": 0 });
+        let (url, served) = admin_listener(json!([unheard, unheard]));
+        let arguments =
+            ["tail", "--admin", &url, "--token=t", "--app=7", "--kind=events", "--channel=my-*", "--lines=1"];
+        let tail = Tailing::try_parse_from(arguments).unwrap().tail;
+        let mut out = Vec::new();
+        show(&tail, Style::Plain, &mut out).unwrap();
+        let told =
+            "00:00:00.000  event         7  my-chanel  e  nobody: 1 connection is subscribed to my-channel\n";
+        assert_eq!(String::from_utf8(out).unwrap(), told);
+        let (requests, filter) = served.join().unwrap();
+        assert!(
+            requests.starts_with("GET /console/live HTTP/1.1\r\n") && requests.contains("Bearer t"),
+            "{requests}"
+        );
+        assert!(requests.contains("GET /console/api/apps/7/channels?limit=500 "), "{requests}");
+        let expected = json!({ "type": "filter", "kinds": ["events"], "app": "7", "channel": "my-*" });
+        assert_eq!(serde_json::from_str::<Json>(&filter).unwrap(), expected);
+    }
 
     #[test]
     fn entries_are_lines() {

@@ -184,9 +184,10 @@ fn cause_of_key(
     if let Some(other) = apps.by_key(key) {
         let app = other.id.clone();
         let is_right = other.secret_of(key).is_some_and(&mut signs);
-        return Some(match is_right {
-            true => Cause::CredentialsOfOtherApp { app },
-            false => Cause::KeyOfOtherApp { app },
+        return Some(if is_right {
+            Cause::CredentialsOfOtherApp { app }
+        } else {
+            Cause::KeyOfOtherApp { app }
         });
     }
     mistaken_key(app, key)

@@ -44,9 +44,9 @@ pub(crate) fn cause_of_request(
             let key = request.query.get("auth_key")?;
             // An id is looked up; of the others, which are all looked through, there may be many.
             let mut named = apps.by_id(key).into_iter().chain(apps.iter().take(1000));
-            named.find_map(|app| match is_secret_of(app, key) {
-                true => Some(Cause::SecretTold { app: app.id.clone() }),
-                false => mistaken_key(app, key),
+            named.find_map(|app| {
+                let told = is_secret_of(app, key).then(|| Cause::SecretTold { app: app.id.clone() });
+                told.or_else(|| mistaken_key(app, key))
             })
         }
         RequestAuthError::TimestampExpired { .. } | RequestAuthError::TimestampAhead { .. } => {
