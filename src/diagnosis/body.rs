@@ -36,9 +36,9 @@ pub(crate) fn cause_of_body(query: &Query, body: &[u8]) -> Option<Cause> {
     if lines.iter().any(|other| hash(other.as_bytes()) == given) {
         return Some(Cause::BodyLineBreak);
     }
-    let forms = JsonForm::ALL.into_iter().filter(|form| *form != JsonForm::Quoted);
+    let mut forms = JsonForm::ALL.into_iter().filter(|form| *form != JsonForm::Quoted);
     let signed = |form: &JsonForm| in_form(text, *form).is_some_and(|other| hash(other.as_bytes()) == given);
-    let reencoded = { forms }.find(signed).map(Cause::BodyReencoded);
+    let reencoded = forms.find(signed).map(Cause::BodyReencoded);
     reencoded.or(Some(Cause::BodyChanged { bytes }))
 }
 

@@ -50,7 +50,7 @@ fn the_cause_of_a_refused_subscription_is_told_to_whom_it_concerns() {
     let cause = told["cause"].as_str().unwrap();
     assert!(cause.starts_with(&format!("it was signed for the channel {bare}")), "{told}");
     let message = error.data["message"].as_str().unwrap();
-    assert!(message.ends_with(&auth.split_once(':').unwrap().1.to_owned()), "{message}");
+    assert!(message.ends_with(auth.split_once(':').unwrap().1), "{message}");
     assert!(logged(&target, "it was signed for the channel").contains("refused"));
 
     let stale = before.auth(&channel, None);
@@ -188,8 +188,8 @@ fn the_command_line_signs_and_explains() {
     socket.expect_on(&channel, "pusher_internal:subscription_succeeded");
     let (told, _) = run(&mut ask(&["why", "channel", &socket.id, &channel, auth], &target), 0);
     assert!(told.ends_with("the signature is right\n"), "{told}");
-    let wrong = ask(&["why", "channel", "1.2", &channel, auth, "--or-socket", &socket.id], &target);
-    let (told, _) = run(&mut { wrong }, 1);
+    let wrong = &["why", "channel", "1.2", &channel, auth, "--or-socket", &socket.id];
+    let (told, _) = run(&mut ask(wrong, &target), 1);
     assert!(told.contains("what differs    the socket id\n"), "{told}");
     let right = hmac_hex(&target.credentials.secret, &format!("1.2:{channel}"));
     assert!(!told.contains(&right), "{told}");
@@ -218,7 +218,7 @@ fn the_command_line_publishes_and_says_whether_anybody_is_there() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all("from a pipe".as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(b"from a pipe").unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(socket.expect_on(here, "e").data, json!("from a pipe"));
     socket.subscribe_presence(there, "ann", &json!({}));
