@@ -9,6 +9,8 @@ import { socketUrl } from './settings.js';
 const UNAVAILABLE_AFTER_MS = 5000;
 /** pusher-js has to be there by then, or the page goes on without it. */
 const PUSHER_JS_WITHIN_MS = 2500;
+/** A connection over HTTP is given up for a WebSocket at most so often. */
+const WEBSOCKET_TRIED_EVERY_MS = 60_000;
 
 /** What sends binary messages, unless they are unwanted. */
 let binary = null;
@@ -41,6 +43,7 @@ export async function connect(settings, userId) {
   if (settings.binary) binary = enableBinary(Pusher);
   const pusher = new Pusher(settings.key, options);
   reconnectSooner(pusher);
+  preferWebSockets(pusher);
   return pusher;
 }
 
@@ -110,6 +113,35 @@ export function sendBinary(pusher, channel, event, bytes, about) {
   return binary?.send(pusher, channel, event, bytes, about) ?? false;
 }
 
+/**
+ * After a line was cut pusher-js may come back over one of its fallbacks, which take no video, and stay there. Where a
+ * WebSocket has worked on this page before, it is tried again.
+ */
+function preferWebSockets(pusher) {
+  let hasWorked = false;
+  let triedAt = -Infinity;
+  pusher.connection.bind('connected', () => {
+    const isWebSocket = unsentBytes(pusher) !== null;
+    hasWorked ||= isWebSocket;
+    const now = performance.now();
+    if (isWebSocket || !hasWorked || now - triedAt < WEBSOCKET_TRIED_EVERY_MS) return;
+    triedAt = now;
+    setTimeout(() => {
+      forgetTransport();
+      pusher.disconnect();
+      pusher.connect();
+    });
+  });
+}
+
+/** pusher-js begins with what it came by last. */
+function forgetTransport() {
+  try {
+    for (const name of ['pusherTransportTLS', 'pusherTransportNonTLS']) localStorage.removeItem(name);
+  } catch {
+    // Storage is blocked: then it has remembered nothing.
+  }
+}
 
 /** Bytes that were handed to the socket and have not left it; null where that cannot be seen. */
 export function unsentBytes(pusher) {

@@ -23,6 +23,7 @@ const SLICE_BYTES = 1024;
 export async function forwarder(t, broker, upgrades = 'pass') {
   let target = broker;
   let bytesPerSecond = Infinity;
+  let awaited = null;
   const sockets = new Set();
   const keep = (socket) => {
     sockets.add(socket);
@@ -53,8 +54,10 @@ export async function forwarder(t, broker, upgrades = 'pass') {
       if (!tls && !head.includes('\r\n\r\n') && head.length < HEAD_BYTES) return;
       client.off('data', read);
       client.pause();
-      const blocked = tls || /^upgrade: *websocket/im.test(head.toString('latin1'));
-      if (blocked && upgrades !== 'pass') fail(client);
+      const text = head.toString('latin1');
+      if (awaited?.test(text)) awaited = null;
+      const blocked = tls || /^upgrade: *websocket/im.test(text);
+      if (blocked && (upgrades !== 'pass' || awaited)) fail(client);
       else pass(client, head);
     };
     client.on('data', read);
@@ -70,6 +73,8 @@ export async function forwarder(t, broker, upgrades = 'pass') {
     port,
     url: `http://127.0.0.1:${port}`,
     forwardTo: (other) => { target = other; },
+    /** WebSockets are refused until a request comes that this pattern fits. */
+    refuseUntil: (pattern) => { awaited = pattern; },
     /** From now on connections are sent no more than this. */
     slowTo: (rate) => { bytesPerSecond = rate; },
     /** Ends every connection, without a word. */
