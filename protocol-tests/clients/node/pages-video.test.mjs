@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { bitrateFor, Congestion, fittingSize, heightFor } from '../../../examples/magic-mirror/congestion.js';
 import { qrCode } from '../../../examples/magic-mirror/qr.js';
+import { SoundPublisher, SoundViewer } from '../../../examples/magic-mirror/sound.js';
 import { VideoPublisher, VideoViewer } from '../../../examples/magic-mirror/video.js';
 import { codecName, Shift } from '../../../examples/magic-mirror/webcodecs.js';
 import { TrackChecker } from '../../browser/track-checker.mjs';
@@ -392,6 +393,89 @@ describe('a publisher', () => {
     assert.equal(take(1_033_000, 5_000_033, late), late + 1, 'the first one was late by 200 ms');
     assert.equal(take(1_400_000, 5_000_900, late + 1), 5_000_400_015, 'one that is taken late is not dated late');
     assert.equal(new Shift().apply(7), 7);
+  });
+});
+
+describe('sound', () => {
+  const NAMES = ['AudioEncoder', 'AudioDecoder', 'EncodedAudioChunk', 'MediaStreamTrackProcessor', 'AudioContext', 'AudioBufferSourceNode'];
+  const before = Object.fromEntries(NAMES.map((name) => [name, globalThis[name]]));
+  afterEach(() => { Object.assign(globalThis, before); });
+
+  // Proves: pages, video.
+  test('is encoded again after its encoder has failed, and no more when it is over', async () => {
+    const encoders = [];
+    globalThis.AudioEncoder = class {
+      static isConfigSupported = async () => ({ supported: true });
+      state = 'unconfigured';
+      constructor(hooks) { Object.assign(this, hooks); encoders.push(this); }
+      configure() { this.state = 'configured'; }
+      close() { this.state = 'closed'; }
+      encode({ timestamp }) {
+        if (this.isBroken) throw new Error('broken');
+        this.output({ timestamp, duration: 40_000, byteLength: 1, copyTo: () => {} }, { decoderConfig: { codec: 'opus', sampleRate: 48_000, numberOfChannels: 1 } });
+      }
+    };
+    let microphone;
+    const readable = new ReadableStream({ start: (controller) => { microphone = controller; } });
+    globalThis.MediaStreamTrackProcessor = class { readable = readable; };
+    const sent = [];
+    let closed = 0;
+    const publisher = new SoundPublisher({}, { send: (_, { members }) => { sent.push(members); return true; } });
+    const say = async (timestamp) => {
+      microphone.enqueue({ timestamp, duration: 40_000, sampleRate: 48_000, numberOfChannels: 1, close: () => { closed += 1; } });
+      await new Promise((resolve) => { setImmediate(resolve); });
+    };
+    await say(0);
+    encoders[0].close(); // so a browser leaves one that has failed
+    await say(40_000);
+    encoders[1].isBroken = true;
+    await say(80_000);
+    await say(120_000);
+    assert.equal(encoders.length, 3);
+    assert.deepEqual(sent.map(({ sequence, key, config }) => [sequence, key, config?.codec]), [0, 1, 2].map((number) => [number, true, 'opus']));
+    assert.ok(sent.every(({ timestamp }, index) => index === 0 || timestamp > sent[index - 1].timestamp));
+    assert.equal(closed, 4, 'pieces are given back');
+    publisher.close();
+    assert.equal(encoders[2].state, 'closed');
+    await assert.rejects(() => say(160_000), 'the microphone is let go of');
+  });
+
+  // Proves: pages, video.
+  test('is played as soon as it comes evenly, but no later than the pictures allow', () => {
+    let decoder;
+    const context = { currentTime: 0, state: 'running', destination: {}, close: async () => {}, createBuffer: () => ({ getChannelData: () => null }) };
+    globalThis.AudioContext = function AudioContext() { return context; };
+    globalThis.AudioDecoder = class {
+      constructor(hooks) { Object.assign(this, hooks); decoder = this; }
+      configure() { this.state = 'configured'; }
+      decode() {}
+      close() {}
+    };
+    globalThis.EncodedAudioChunk = class {};
+    const leads = [];
+    globalThis.AudioBufferSourceNode = class {
+      connect() {}
+      start(when) { leads.push(Math.round((when - context.currentTime) * 1000)); }
+    };
+    const viewer = new SoundViewer();
+    viewer.receive({ key: true, config: { codec: 'opus', sampleRate: 48_000, numberOfChannels: 1 }, timestamp: 0 }, new Uint8Array(1));
+    const hear = (underWayMs) => {
+      context.currentTime += 1;
+      const timestamp = (performance.timeOrigin + performance.now() - underWayMs) * 1000;
+      decoder.output({ numberOfFrames: 1920, numberOfChannels: 1, sampleRate: 48_000, timestamp, copyTo: () => {}, close: () => {} });
+    };
+    const isNear = (expected) => assert.ok(Math.abs(leads.at(-1) - expected) < 10, `${leads.at(-1)} ms ahead, expected some ${expected}`);
+    hear(50);
+    isNear(25);
+    hear(150);
+    isNear(27); // 100 ms uneven: it is waited for longer from now on
+    hear(50);
+    isNear(125);
+    viewer.follow(60);
+    hear(50);
+    isNear(45); // 35 ms behind the pictures
+    hear(150);
+    assert.deepEqual([leads.length, viewer.counts], [4, { played: 4, dropped: 1 }], 'what would be late is left out');
   });
 });
 
