@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { number, screenshot, shown, showsDistinctPictures } from './browser.mjs';
-import { assertDecodes, middle, pages, readTimes } from './filming.mjs';
+import { assertDecodes, middle, pages, pageTools, readTimes } from './filming.mjs';
 
 const OLD_PUSHER_JS = fileURLToPath(new URL('node_modules/pusher-js-3/dist/pusher.min.js', import.meta.url));
 const CODECS = { h264: 'H.264', vp9: 'VP9', vp8: 'VP8', av1: 'AV1' };
