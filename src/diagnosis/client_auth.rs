@@ -29,6 +29,17 @@ pub enum SignedFor {
     },
 }
 
+impl DisputedAuth {
+    /// Whether there is too much of it to be examined.
+    pub(crate) fn is_too_long(&self) -> bool {
+        let data = match &self.of {
+            SignedFor::Subscription { channel_data, .. } => channel_data.as_ref().map_or(0, String::len),
+            SignedFor::SignIn { user_data } => user_data.len(),
+        };
+        self.auth.len() + data > MOST_BYTES
+    }
+}
+
 /// What is known besides what came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SigningContext<'a> {
@@ -54,7 +65,7 @@ pub(crate) fn string_to_sign(socket_id: SocketId, of: &SignedFor) -> String {
 /// Why this `auth` was refused, if it can be proved.
 pub(crate) fn cause_of_auth(context: SigningContext<'_>, disputed: &DisputedAuth) -> Option<Cause> {
     let DisputedAuth { auth, of } = disputed;
-    if auth.len() > MOST_BYTES {
+    if disputed.is_too_long() {
         return None;
     }
     if auth.split(':').take(4).any(|part| is_secret_of(context.app, part)) {
@@ -154,9 +165,6 @@ fn other_names(name: &str) -> impl Iterator<Item = String> {
 
 /// What may have been signed in the place of data that is the same and is written otherwise.
 fn other_forms(before: &str, what: &'static str, data: &str) -> Vec<(String, Cause)> {
-    if data.len() > MOST_BYTES {
-        return Vec::new();
-    }
     let inner = unquoted(data).map(|inner| (format!("{before}{inner}"), Cause::SentEncodedTwice { what }));
     let mut guesses: Vec<_> = inner.into_iter().collect();
     for form in JsonForm::ALL {

@@ -27,6 +27,9 @@ impl Hub {
         address: Option<IpAddr>,
         disputed: &DisputedAuth,
     ) -> Diagnosis {
+        if disputed.is_too_long() {
+            return Diagnosis::NotExamined;
+        }
         self.examine(|| {
             let apps = self.apps();
             let others = self.sockets_of_late(app, address);

@@ -167,6 +167,16 @@ fn sign_ins_have_causes_of_their_own() {
 }
 
 #[test]
+fn what_is_too_long_is_not_examined() {
+    let data = |length: usize| format!("\"{}\"", "x".repeat(length));
+    let (short, long) = (data(MOST_BYTES - 200), data(MOST_BYTES));
+    let unsigned = signed(RIGHT);
+    assert_eq!(cause(&unsigned, &room(Some(&short))), Some(Cause::DataNotSigned));
+    assert_eq!(cause(&unsigned, &room(Some(&long))), None);
+    assert!(DisputedAuth { auth: unsigned, of: user(&long) }.is_too_long());
+}
+
+#[test]
 fn no_cause_tells_a_secret_or_the_right_signature() {
     let data = r#"{"user_id":"a"}"#;
     let right = signed(&format!("{RIGHT}:{data}"));
