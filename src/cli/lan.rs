@@ -152,8 +152,8 @@ mod tests {
         assert!(!text.contains('█'));
         let shown = lan.lines("https://0.0.0.0:6001", true);
         let rows: Vec<&str> = shown.lines().filter(|line| line.contains("\x1b[30;107m")).collect();
-        // A code of this length has 25 modules each way.
-        assert_eq!(rows.len(), (25 + 2 * QUIET).div_ceil(2), "{shown}");
+        // A code of this length has 29 modules each way.
+        assert_eq!(rows.len(), (29 + 2 * QUIET).div_ceil(2), "{shown}");
         assert!(rows.iter().all(|row| row.ends_with("\x1b[0m")), "{shown}");
         let nowhere = Lan { addresses: Vec::new(), ..lan };
         assert!(nowhere.lines("https://0.0.0.0:6001", true).contains("no address was found"));
