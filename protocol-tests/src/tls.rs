@@ -1,11 +1,15 @@
 //! A client's half of TLS, for tests of what a broker does behind it.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
 
 /// Takes whatever certificate a broker of the test's own shows.
 #[derive(Debug)]
@@ -18,6 +22,57 @@ pub fn trusting() -> ClientConfig {
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+}
+
+/// A port at 127.0.0.1 that leads to another one, by TLS: a client without TLS reaches by it a broker that speaks nothing else.
+///
+/// # Panics
+/// If there is no free port.
+#[must_use]
+pub fn front(to: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        while let Ok((near, _)) = listener.accept() {
+            thread::spawn(move || {
+                let far = TcpStream::connect(("127.0.0.1", to)).expect("a broker");
+                let name = "localhost".try_into().unwrap();
+                let mut session = ClientConnection::new(Arc::new(trusting()), name).unwrap();
+                let mut far = far;
+                session.complete_io(&mut far).expect("a TLS handshake");
+                carry(near, StreamOwned::new(session, far));
+            });
+        }
+    });
+    port
+}
+
+/// Carries what comes in both directions until one side has ended.
+fn carry(mut near: TcpStream, mut far: StreamOwned<ClientConnection, TcpStream>) {
+    const LOOK_AT_THE_OTHER: Duration = Duration::from_millis(2);
+    for stream in [&near, &far.sock] {
+        let _ = stream.set_nodelay(true);
+        stream.set_read_timeout(Some(LOOK_AT_THE_OTHER)).expect("a read timeout");
+    }
+    let mut bytes = vec![0; 64 * 1024];
+    let is_nothing =
+        |fault: &std::io::Error| matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    loop {
+        match near.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(count) if far.write_all(&bytes[..count]).is_err() => return,
+            Ok(_) => {}
+            Err(fault) if is_nothing(&fault) => {}
+            Err(_) => return,
+        }
+        match far.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(count) if near.write_all(&bytes[..count]).is_err() => return,
+            Ok(_) => {}
+            Err(fault) if is_nothing(&fault) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 impl ServerCertVerifier for Trusting {

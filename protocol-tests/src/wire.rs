@@ -331,6 +331,30 @@ impl Wire {
         }
     }
 
+    /// The next binary message that comes within `wait`, if one does. What else comes before it is passed over.
+    #[track_caller]
+    pub fn binary_within(&mut self, wait: Duration) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + wait;
+        loop {
+            if let Some(binary) = self.binaries.pop_front() {
+                return Some(binary);
+            }
+            match frame::take(&mut self.received) {
+                Ok(Some(frame)) => {
+                    if let Some(Incoming::Close(closed)) = self.take_frame(frame) {
+                        self.fail(&format!("expected a binary message, the server closed with {closed:?}"));
+                    }
+                }
+                Ok(None) => match self.read_more(deadline) {
+                    Progress::Bytes => {}
+                    Progress::Deadline => return None,
+                    Progress::Ended => self.fail("expected a binary message, but the connection ended"),
+                },
+                Err(fault) => self.fail(&fault),
+            }
+        }
+    }
+
     /// Whether binary messages have come that were not asked for.
     #[must_use]
     pub fn has_binary(&self) -> bool {

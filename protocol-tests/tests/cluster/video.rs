@@ -279,3 +279,46 @@ fn a_publisher_comes_back_on_another_node() {
     [on_a, on_c].into_iter().for_each(|viewer| viewer.await_frame(number + 1));
     viewers.iter().for_each(|viewer| viewer.checker.assert_whole());
 }
+
+/// Where nobody watches a second claimant is refused as well, if somebody films elsewhere, and what it has sent is shown to nobody.
+///
+/// Proves: video.
+#[test]
+fn a_second_claimant_on_a_node_without_viewers_is_refused() {
+    let trio = Trio::own(filming);
+    let [a, b, c] = &trio.nodes;
+    let mut holder = connect(a);
+    holder.subscribe("stream-two");
+    let mut viewer = connect(c);
+    viewer.subscribe("two-camera");
+    let mut viewer = Watching::by(viewer);
+    let send = |publisher: &mut Socket, members: &Value| {
+        BinaryMessage::new("stream-two", "frame", "video/webcodecs", members, b"content".to_vec())
+            .send(publisher);
+    };
+    send(&mut holder, &members(1, true));
+    viewer.await_frame(1);
+    // It has filmed for longer than what may have been on its way.
+    let began = Instant::now();
+    let mut number = 1;
+    until("it has filmed for a second", || {
+        number += 1;
+        send(&mut holder, &members(number, false));
+        began.elapsed().as_millis() > 1_200
+    });
+    let mut other = connect(b);
+    other.subscribe("stream-two");
+    let mut of_other = 1000;
+    until("it is refused", || {
+        of_other += 1;
+        send(&mut other, &members(of_other, true));
+        let (_, errors) = asked(&mut other);
+        errors.iter().any(|error| {
+            error.data["message"].as_str().is_some_and(|text| text.contains("is held by another"))
+        })
+    });
+    number += 1;
+    send(&mut holder, &members(number, true));
+    viewer.await_frame(number);
+    assert!(viewer.frames.iter().all(|frame| frame.sequence < 1000), "nobody is shown what the other sent");
+}

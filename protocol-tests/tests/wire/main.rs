@@ -98,6 +98,8 @@ mod usage;
 mod users;
 mod versions;
 mod video;
+mod video_lines;
+mod video_paths;
 mod video_renditions;
 mod video_strangers;
 mod watchlists;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::track::{BinaryMessage, TrackChecker, members};
-use heliostat_protocol_tests::{Socket, Target, patience};
+use heliostat_protocol_tests::{Socket, Target, patience, unique};
 use serde_json::{Value, json};
 
 const QUERY: &str = "protocol=7&client=js&version=8.4.0&flash=false&binary=1";
@@ -227,8 +227,8 @@ fn a_publisher_behind_a_rule_is_told_what_it_must_know() {
 }
 
 /// Whether a broker starts with these settings, and what it says.
-fn refused_start(config: &str) -> (bool, String) {
-    let file = std::env::temp_dir().join(format!("heliostat-video-{}.toml", std::process::id()));
+pub(crate) fn refused_start(config: &str) -> (bool, String) {
+    let file = std::env::temp_dir().join(format!("{}.toml", unique("heliostat-video-")));
     std::fs::write(&file, config).unwrap();
     let mut command = heliostat_protocol_tests::broker::command();
     let output = command.arg("check-config").arg("--config").arg(&file).output().unwrap();
