@@ -11,8 +11,8 @@
 mod demand;
 mod facts;
 mod fields;
+mod filming;
 mod handed;
-mod keyframes;
 mod notice;
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ use crate::channel::NodeId;
 use crate::hub::{HandedOver, NameWord};
 use crate::protocol::{Frame, SocketId, SocketTag};
 use crate::recovery::NoteNumber;
-use crate::video::KeyframesWanted;
+use crate::video::{FilmingClaim, KeyframesWanted};
 
 use super::adapter::EngineId;
 use super::shared_settings::SettingDigests;
@@ -75,6 +75,8 @@ pub(crate) enum Content {
     ClientName { number: NoteNumber, word: NameWord },
     /// To the node where a track is filmed, or on the subject of state where none is known: viewers want key frames.
     KeyframesWanted { app: Arc<str>, wanted: Box<KeyframesWanted> },
+    /// On the subject of state, or to a node where somebody else films: a client of the node films a track.
+    FilmingClaimed { app: Arc<str>, claim: Box<FilmingClaim> },
     /// On the subject of a channel with a history: the node has accepted events before that it could not keep.
     EventsLost,
 }
@@ -192,6 +194,7 @@ const NOTICE: u8 = 10;
 const HANDED_OVER: u8 = 11;
 const CLIENT_NAME: u8 = 13;
 const KEYFRAMES_WANTED: u8 = 14;
+const FILMING_CLAIMED: u8 = 15;
 
 const NAME_WAS_THERE: u8 = 0;
 const NAME_TAKEN: u8 = 1;
@@ -253,7 +256,11 @@ impl Envelope {
             }
             Content::KeyframesWanted { app, wanted } => {
                 out.text(app);
-                keyframes::write(wanted, &mut out);
+                filming::write_wanted(wanted, &mut out);
+            }
+            Content::FilmingClaimed { app, claim } => {
+                out.text(app);
+                filming::write_claim(claim, &mut out);
             }
         }
         out.finish()
@@ -319,7 +326,11 @@ impl Envelope {
             }
             KEYFRAMES_WANTED => {
                 let app = fields.text()?.into();
-                Content::KeyframesWanted { app, wanted: Box::new(keyframes::read(&mut fields)?) }
+                Content::KeyframesWanted { app, wanted: Box::new(filming::read_wanted(&mut fields)?) }
+            }
+            FILMING_CLAIMED => {
+                let app = fields.text()?.into();
+                Content::FilmingClaimed { app, claim: Box::new(filming::read_claim(&mut fields)?) }
             }
             EVENTS_LOST => Content::EventsLost,
             other => return Err(Unreadable::Kind(other)),
@@ -344,6 +355,7 @@ impl Content {
             Content::HandedOver { .. } => HANDED_OVER,
             Content::ClientName { .. } => CLIENT_NAME,
             Content::KeyframesWanted { .. } => KEYFRAMES_WANTED,
+            Content::FilmingClaimed { .. } => FILMING_CLAIMED,
             Content::EventsLost => EVENTS_LOST,
         }
     }
@@ -365,9 +377,10 @@ impl Content {
                     frame.websocket().len()
                 }
                 Content::HandedOver { handed: HandedOver::Kept { events, .. }, .. } => events.bytes(),
-                Content::HandedOver { .. } | Content::ClientName { .. } | Content::KeyframesWanted { .. } => {
-                    0
-                }
+                Content::HandedOver { .. }
+                | Content::ClientName { .. }
+                | Content::KeyframesWanted { .. }
+                | Content::FilmingClaimed { .. } => 0,
                 Content::Heartbeat(_)
                 | Content::SnapshotRequest(_)
                 | Content::Goodbye

@@ -280,6 +280,9 @@ impl<A: Adapter> WordReader<A> {
             (Subject::Node(_) | Subject::State, Content::KeyframesWanted { app, wanted }) => {
                 self.hub.key_frames_wanted_elsewhere(&app, &wanted);
             }
+            (Subject::Node(_) | Subject::State, Content::FilmingClaimed { app, claim }) => {
+                self.hub.filming_claimed_elsewhere(&app, &claim, from);
+            }
             (Subject::Node(_), Content::ClientName { number, word }) => match word {
                 NameWord::Taken { turn } => self.hub.name_taken_elsewhere(number, (from, turn)),
                 NameWord::WasThere => self.hub.name_was_there_elsewhere(number),
@@ -471,6 +474,7 @@ pub(super) fn kind_of(content: &Content) -> WordKind {
         | Content::ToSocket { .. }
         | Content::CloseSocket { .. }
         | Content::ClientName { .. }
-        | Content::KeyframesWanted { .. } => WordKind::Direct,
+        | Content::KeyframesWanted { .. }
+        | Content::FilmingClaimed { .. } => WordKind::Direct,
     }
 }

@@ -19,7 +19,7 @@ use crate::hub::{
 };
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
 use crate::recovery::{ClientName, NoteNumber, TakenName};
-use crate::video::KeyframesWanted;
+use crate::video::{FilmingClaim, KeyframesWanted};
 
 use super::adapter::{Adapter, EngineTicket, Link, Subject};
 use super::asked_names::AskedNames;
@@ -548,6 +548,13 @@ impl<A: Adapter> Bus for ClusterNode<A> {
         let subject = of.map_or(Subject::State, Subject::Node);
         let content =
             Content::KeyframesWanted { app: Arc::clone(app.shared_id()), wanted: Box::new(wanted.clone()) };
+        self.say(&subject, WordKind::Direct, content, None);
+    }
+
+    fn claim_filming(&self, app: &AppState, to: Option<NodeId>, claim: &FilmingClaim) {
+        let subject = to.map_or(Subject::State, Subject::Node);
+        let content =
+            Content::FilmingClaimed { app: Arc::clone(app.shared_id()), claim: Box::new(claim.clone()) };
         self.say(&subject, WordKind::Direct, content, None);
     }
 

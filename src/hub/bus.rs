@@ -16,7 +16,7 @@ use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
 use crate::recovery::{ClientName, NoteNumber, TakenName};
-use crate::video::KeyframesWanted;
+use crate::video::{FilmingClaim, KeyframesWanted};
 
 use super::recent_publishes::IdDigest;
 use super::{AppState, Hub, Notice, StreamPart};
@@ -100,6 +100,9 @@ pub(crate) trait Bus: Send + Sync {
 
     /// Viewers on this node want key frames: of a track that this node films, or of whatever any node does.
     fn want_key_frames(&self, app: &AppState, of: Option<NodeId>, wanted: &KeyframesWanted);
+
+    /// A client of this node films a track: to be known by a node where somebody else does, or by all.
+    fn claim_filming(&self, app: &AppState, to: Option<NodeId>, claim: &FilmingClaim);
 
     /// The backends on the pipe that are connected to this node want to hear this of an app; or nothing any more. Called for
     /// each app by one at a time.

@@ -12,7 +12,7 @@ use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::protocol::{ChannelName, Frame, SocketId, SocketTag};
 use crate::recovery::{NoteNumber, TakenName};
-use crate::video::KeyframesWanted;
+use crate::video::{FilmingClaim, KeyframesWanted};
 
 use super::{
     AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, IdDigest, NameWord, Outgoing, OutgoingNotice,
@@ -54,6 +54,7 @@ struct FakeState {
     remembered: Option<(Frame, Duration)>,
     missed: Vec<ChannelName>,
     wanted: Vec<(Option<NodeId>, KeyframesWanted)>,
+    filming: Vec<(Option<NodeId>, FilmingClaim)>,
     publishes: BTreeMap<(String, IdDigest), Bytes>,
     told: Vec<Fact>,
     demand: BackendDemand,
@@ -396,6 +397,10 @@ impl Bus for FakeBus {
 
     fn want_key_frames(&self, _: &AppState, of: Option<NodeId>, wanted: &KeyframesWanted) {
         self.0.lock().wanted.push((of, wanted.clone()));
+    }
+
+    fn claim_filming(&self, _: &AppState, to: Option<NodeId>, claim: &FilmingClaim) {
+        self.0.lock().filming.push((to, claim.clone()));
     }
 
     fn listen(&self, _: &AppState, demand: BackendDemand) {

@@ -17,8 +17,8 @@ use crate::protocol::{
     TrackName, server_message, without_publisher,
 };
 use crate::video::{
-    Beginning, ChannelTracks, Filmer, KeyframeWish, KeyframesWanted, NotTaken, OtherNode, TakenMessage,
-    TakingTerms, ToFilmer,
+    Beginning, ChannelTracks, Filmer, FilmingClaim, KeyframeWish, KeyframesWanted, NotTaken, OtherNode,
+    TakenMessage, TakingTerms, ToFilmer,
 };
 
 use super::{AppState, Bus, Hub, NodeVideo, Outgoing, Refused, Worker};
@@ -249,6 +249,11 @@ impl Hub {
                     bus.want_key_frames(app, Some(NodeId::new(node.0)), wanted);
                 }
             }
+            ToFilmer::Claim(node, claim) => {
+                if let Some(bus) = self.bus() {
+                    bus.claim_filming(app, node.map(|node| NodeId::new(node.0)), claim);
+                }
+            }
         }
     }
 
@@ -311,6 +316,25 @@ impl Hub {
             entry.tracks_mut().map(|tracks| tracks.wanted_elsewhere(wanted.of.as_ref(), now))
         };
         told.iter().flatten().for_each(|told| self.tell_filmer(app, told));
+    }
+
+    /// A client of another node films a track: one of this node that does as well goes on, or is refused from now on.
+    pub(crate) fn filming_claimed_elsewhere(&self, app_id: &str, claim: &FilmingClaim, from: NodeId) {
+        let apps = self.apps();
+        let Some(app) = apps.by_id(app_id) else { return };
+        let is_connected = |socket| self.sockets.worker_of(app.index(), socket).is_some();
+        let (now, is_its) = (app.clock().now(), from < self.node_id());
+        let told = {
+            let Some(mut entry) = app.channels.get_mut(&claim.channel) else { return };
+            if entry.tracks().is_none() {
+                return;
+            }
+            let node = OtherNode(from.bits());
+            self.change_tracks(app, &mut entry, |tracks| {
+                tracks.claimed_elsewhere(node, claim, is_its, now, &is_connected)
+            })
+        };
+        told.iter().for_each(|told| self.tell_filmer(app, told));
     }
 
     /// A connection has joined a channel. Where that is a video channel and no track of it is known here, all nodes are asked for

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::protocol::{ChannelName, SocketId, TrackMessage};
+use crate::protocol::{ChannelName, SocketId, TrackKind, TrackMessage, TrackName};
+
+use super::claim::FilmingClaim;
+use super::wishes::TrackRequest;
 
 /// How long a track is kept for a holder that has gone.
 pub(super) const HELD_FOR: Duration = Duration::from_secs(5);
@@ -40,6 +43,8 @@ pub(super) struct TrackHolder {
     /// Since when it is known to have gone; of what is no client of this node, when it was last heard.
     gone_since: Option<Instant>,
     displaced: Vec<SocketId>,
+    /// Other nodes have been told of it, if it is theirs to know.
+    is_told: bool,
 }
 
 /// Where the holder of a track is.
@@ -75,6 +80,17 @@ pub(super) enum HoldClaim {
     Held,
 }
 
+/// What becomes of the client that holds a track, where somebody films it on another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rivalry {
+    /// It goes on, and the other one is told so by what it has been told already.
+    Stays,
+    /// It goes on, and the other node is to hear of it.
+    StaysAndSays,
+    /// It is refused from now on.
+    Yields,
+}
+
 impl HolderPlace {
     /// Where somebody is who films.
     pub(super) fn of(filmer: &Filmer<'_>) -> Self {
@@ -107,7 +123,15 @@ impl TrackHolder {
             _ => filmer.user_id().map(Arc::from),
         };
         let publisher = message.publisher.clone();
-        TrackHolder { place, user_id, publisher, since: now, gone_since, displaced: Vec::new() }
+        TrackHolder {
+            place,
+            user_id,
+            publisher,
+            since: now,
+            gone_since,
+            displaced: Vec::new(),
+            is_told: false,
+        }
     }
 
     /// Where it is.
@@ -164,15 +188,57 @@ impl TrackHolder {
         if may_return && (is_user || is_publisher) { HoldClaim::Returns } else { HoldClaim::Held }
     }
 
+    /// A client of this node holds it from now on, and other nodes have not been told of that.
+    pub(super) fn has_to_be_told(&mut self) -> bool {
+        self.client().is_some() && !std::mem::replace(&mut self.is_told, true)
+    }
+
+    /// What other nodes are told of it.
+    pub(super) fn claim_of(&self, name: &TrackName, kind: TrackKind, is_older: bool) -> Box<FilmingClaim> {
+        let TrackName { channel, event, track } = name.clone();
+        let of = TrackRequest { event, track };
+        let (publisher, user_id) = (self.publisher.clone(), self.user_id.as_deref().map(Box::from));
+        Box::new(FilmingClaim { channel, of, kind, publisher, user_id, is_older })
+    }
+
+    /// Somebody films on another node as well. `is_its`: of two who have begun at the same time it is that one's. Whether it is the
+    /// client of this node that goes on.
+    pub(super) fn stays(&self, claim: &FilmingClaim, is_its: bool, now: Instant) -> Rivalry {
+        let is_user = claim.user_id.is_some() && claim.user_id.as_deref() == self.user_id.as_deref();
+        let is_same = is_user || claim.publisher.is_some() && claim.publisher == self.publisher;
+        let has_just_begun = self.since + CROSSES_WITHIN > now;
+        match (has_just_begun, is_same) {
+            _ if claim.is_older => Rivalry::Yields,
+            (true, _) if is_its => Rivalry::Yields,
+            (true, true) => Rivalry::Stays,
+            // It has gone there.
+            (false, true) => Rivalry::Yields,
+            (_, false) => Rivalry::StaysAndSays,
+        }
+    }
+
+    /// It is on another node from now on, and not here.
+    pub(super) fn yield_to(&mut self, node: OtherNode, claim: &FilmingClaim, now: Instant) {
+        self.displace();
+        self.place = HolderPlace::Elsewhere(node);
+        (self.publisher, self.user_id) = (claim.publisher.clone(), claim.user_id.as_deref().map(Arc::from));
+        (self.since, self.gone_since) = (now, Some(now));
+    }
+
+    /// The client that it is cannot take it over again.
+    fn displace(&mut self) {
+        if let HolderPlace::Client(client) = &self.place {
+            if self.displaced.len() == DISPLACED {
+                self.displaced.remove(0);
+            }
+            self.displaced.push(client.socket);
+        }
+    }
+
     /// The same publisher holds it on another connection.
     pub(super) fn move_to(&mut self, filmer: &Filmer<'_>, message: &TrackMessage, now: Instant) {
-        let mut displaced = std::mem::take(&mut self.displaced);
-        if let HolderPlace::Client(client) = &self.place {
-            if displaced.len() == DISPLACED {
-                displaced.remove(0);
-            }
-            displaced.push(client.socket);
-        }
+        self.displace();
+        let displaced = std::mem::take(&mut self.displaced);
         *self = TrackHolder { displaced, ..TrackHolder::new(filmer, message, now) };
     }
 

@@ -3,6 +3,7 @@
 //! It knows a message of a track by what that says of itself, never by what is in it. It is pure: whoever calls it says what
 //! time it is, and sends what it hands back.
 
+mod claim;
 mod config;
 mod holder;
 mod message_queue;
@@ -18,6 +19,7 @@ mod viewer;
 mod webm;
 mod wishes;
 
+pub(crate) use claim::FilmingClaim;
 pub use config::VideoConfig;
 pub(crate) use holder::{Filmer, OtherNode};
 pub(crate) use playback::{Beginning, KeyframeWish};

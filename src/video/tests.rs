@@ -333,8 +333,11 @@ fn handed_out(viewer: &mut Viewer, now: Instant) -> Vec<TrackMessage> {
 }
 
 fn told(taken: &TakenMessage) -> Vec<String> {
-    let text = |told: &ToFilmer| String::from_utf8_lossy(to_client(told).frame().json()).into_owned();
-    taken.told.iter().map(text).collect()
+    let text = |told: &ToFilmer| match told {
+        ToFilmer::Client(told) => Some(String::from_utf8_lossy(told.frame().json()).into_owned()),
+        ToFilmer::Node(..) | ToFilmer::Claim(..) => None,
+    };
+    taken.told.iter().filter_map(text).collect()
 }
 
 /// What is for a client of this node.
@@ -569,4 +572,60 @@ fn whoever_comes_where_no_track_is_known_has_all_nodes_asked_and_seldom() {
     let now = filming.at(9_000).now;
     filming.tracks.sweep(now, &|_| false);
     assert!(filming.tracks.is_empty());
+}
+
+#[test]
+fn of_two_nodes_whose_clients_film_one_goes_on() {
+    let camera = channel();
+    let here =
+        |n| Filmer::Client { socket: socket(n), user_id: None, channel: &camera, event: "client-video" };
+    let claim_of = |taken: &TakenMessage| {
+        let claim = taken.told.iter().find_map(|told| match told {
+            ToFilmer::Claim(None, claim) => Some((**claim).clone()),
+            _ => None,
+        });
+        claim.expect("all nodes are told of who has begun")
+    };
+    let begun = |tab: &str| {
+        let mut filming = Filming::new();
+        let key = of_tab(1, true).replace("\"tab\"", &format!("{tab:?}"));
+        let claim = claim_of(&filming.send(&here(1), &key, true).unwrap());
+        (filming, claim)
+    };
+    let told = |filming: &mut Filming, claim: &FilmingClaim, is_its| {
+        let now = filming.now;
+        filming.tracks.claimed_elsewhere(OtherNode(0xb), claim, is_its, now, &|_| true)
+    };
+    let goes_on = |filming: &mut Filming| filming.send(&here(1), &of_tab(2, true), true).is_ok();
+    let (_, other) = begun("other");
+    let (_, same) = begun("tab");
+    // Whoever has filmed for long goes on, and says so; who hears of that is refused.
+    let (mut filming, _) = begun("tab");
+    let Some(ToFilmer::Claim(Some(OtherNode(0xb)), answer)) = told(filming.at(1_000), &other, true) else {
+        panic!("it says nothing")
+    };
+    assert!(answer.is_older && goes_on(&mut filming));
+    let taken = filming.send(&here(1), &of_tab(3, false), true).unwrap();
+    assert!(taken.told.iter().all(|told| !matches!(told, ToFilmer::Claim(..))), "it is told once");
+    let (mut filming, _) = begun("other");
+    assert_eq!(told(&mut filming, &answer, false), None);
+    assert!(!goes_on(&mut filming), "and so is what it sends from then on");
+    // The same publisher has gone to the other node, and its old line is refused.
+    let (mut filming, _) = begun("tab");
+    assert_eq!(told(filming.at(1_000), &same, false), None);
+    assert!(!goes_on(&mut filming));
+    assert!(filming.send(&ON_B, &of_tab(1, true), true).unwrap().frame.is_some());
+    // Of two who begin at the same time one goes on, whoever they are.
+    for claim in [&other, &same] {
+        let (mut filming, _) = begun("tab");
+        assert_eq!(told(&mut filming, claim, true), None);
+        assert!(!goes_on(&mut filming));
+        let (mut filming, _) = begun("tab");
+        told(&mut filming, claim, false);
+        assert!(goes_on(&mut filming));
+    }
+    // What is not filmed here is nothing to this node.
+    let mut filming = Filming::new();
+    filming.send(&ON_A, &of_tab(1, true), true).unwrap();
+    assert_eq!(told(&mut filming, &other, true), None);
 }

@@ -3,6 +3,7 @@
 use crate::protocol::json::{Data, push_string};
 use crate::protocol::{ChannelName, Frame, Rendition, SocketId, TrackKind, TrackName, server_message};
 
+use super::claim::FilmingClaim;
 use super::holder::{FilmingClient, HolderPlace, OtherNode};
 use super::wishes::TrackRequest;
 
@@ -13,6 +14,8 @@ pub(crate) enum ToFilmer {
     Client(ToClient),
     /// To the node that it is on.
     Node(OtherNode, KeyframesWanted),
+    /// To a node where somebody else films: a client of this node does already. Or to all nodes: it does from now on.
+    Claim(Option<OtherNode>, Box<FilmingClaim>),
 }
 
 /// Something to be told to the client that holds a track.

@@ -7,7 +7,8 @@ use crate::protocol::{
     ChannelName, Frame, Rendition, SocketId, TrackFrame, TrackKind, TrackMessage, TrackName,
 };
 
-use super::holder::{Filmer, HoldClaim, HolderPlace, TrackHolder};
+use super::claim::FilmingClaim;
+use super::holder::{Filmer, HoldClaim, HolderPlace, OtherNode, Rivalry, TrackHolder};
 use super::playback::{Beginning, KeyframeWish, RenditionGroup};
 use super::sequence::{FrameSequence, ReceiptStep};
 use super::to_filmer::{FilmerNews, ToFilmer};
@@ -188,6 +189,36 @@ impl ChannelTracks {
         track.tell_receipt(of.rendition, step).0
     }
 
+    /// A client of another node films, as far as is known there. `is_its` where of two who begin at the same time it is that one's.
+    /// Returns what is told because of it.
+    pub(crate) fn claimed_elsewhere(
+        &mut self,
+        node: OtherNode,
+        claim: &FilmingClaim,
+        is_its: bool,
+        now: Instant,
+        is_connected: &dyn Fn(SocketId) -> bool,
+    ) -> Option<ToFilmer> {
+        let is_same = |track: &&mut HeldTrack| track.kind == claim.kind && claim.of.is_of(&track.name);
+        let track = self.tracks.iter_mut().find(is_same)?;
+        track.holder.client()?;
+        if track.holder.has_gone(now, is_connected) {
+            return None;
+        }
+        match track.holder.stays(claim, is_its, now) {
+            Rivalry::Stays => None,
+            Rivalry::StaysAndSays => {
+                let own = track.holder.claim_of(&track.name, track.kind, true);
+                Some(ToFilmer::Claim(Some(node), own))
+            }
+            Rivalry::Yields => {
+                track.holder.yield_to(node, claim, now);
+                track.sequences.iter_mut().for_each(FrameSequence::begin_anew);
+                None
+            }
+        }
+    }
+
     /// A subscription of a connection to this channel has ended.
     pub(crate) fn left(&mut self, channel: &ChannelName, socket: SocketId, now: Instant) {
         self.tracks.iter_mut().for_each(|track| track.holder.left(socket, channel, now));
@@ -256,7 +287,9 @@ impl HeldTrack {
             sequence.forget();
         }
         let (receipt, receipt_at) = self.receipt(rendition, now);
-        let told = receipt.into_iter().chain(self.request(rendition, now)).collect();
+        let is_new = self.holder.has_to_be_told();
+        let claim = is_new.then(|| ToFilmer::Claim(None, self.holder.claim_of(&self.name, self.kind, false)));
+        let told = receipt.into_iter().chain(self.request(rendition, now)).chain(claim).collect();
         let receipt_at = receipt_at.map(|at| (at, KeyframeWish { id: self.id, rendition }));
         Ok(TakenMessage { frame, told, receipt_at })
     }

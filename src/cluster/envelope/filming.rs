@@ -1,7 +1,7 @@
-//! Which key frames viewers of a channel want, as bytes.
+//! What nodes tell each other of video channels, as bytes: which key frames viewers want, and who films.
 
-use crate::protocol::Rendition;
-use crate::video::{KeyframesWanted, TrackRequest};
+use crate::protocol::{Rendition, TRACK_NAME_BYTES, TrackKind};
+use crate::video::{FilmingClaim, KeyframesWanted, TrackRequest};
 
 use super::facts;
 use super::fields::{FieldReader, FieldWriter, Malformed};
@@ -11,7 +11,7 @@ const OF_ALL: u8 = 0;
 const FULL: u8 = 1;
 const SMALL: u8 = 2;
 
-pub(super) fn write(wanted: &KeyframesWanted, out: &mut FieldWriter) {
+pub(super) fn write_wanted(wanted: &KeyframesWanted, out: &mut FieldWriter) {
     out.text(wanted.channel.as_str());
     let Some((TrackRequest { event, track }, rendition)) = &wanted.of else { return out.byte(OF_ALL) };
     out.byte(match rendition {
@@ -22,7 +22,7 @@ pub(super) fn write(wanted: &KeyframesWanted, out: &mut FieldWriter) {
     out.text(track);
 }
 
-pub(super) fn read(fields: &mut FieldReader<'_>) -> Result<KeyframesWanted, Malformed> {
+pub(super) fn read_wanted(fields: &mut FieldReader<'_>) -> Result<KeyframesWanted, Malformed> {
     let channel = facts::channel(fields)?;
     let rendition = match fields.byte()? {
         OF_ALL => return Ok(KeyframesWanted { channel, of: None }),
@@ -30,6 +30,43 @@ pub(super) fn read(fields: &mut FieldReader<'_>) -> Result<KeyframesWanted, Malf
         SMALL => Rendition::Small,
         _ => return Err(Malformed),
     };
-    let of = TrackRequest { event: fields.text()?.into(), track: fields.text()?.into() };
-    Ok(KeyframesWanted { channel, of: Some((of, rendition)) })
+    Ok(KeyframesWanted { channel, of: Some((track(fields)?, rendition)) })
+}
+
+fn track(fields: &mut FieldReader<'_>) -> Result<TrackRequest, Malformed> {
+    Ok(TrackRequest { event: fields.text()?.into(), track: fields.text()?.into() })
+}
+
+// What a claim is, as bits.
+const IS_SOUND: u8 = 1;
+const IS_OLDER: u8 = 2;
+
+/// Bytes of a user's id: it is kept for as long as the track.
+const USER_ID_BYTES: usize = 1024;
+
+pub(super) fn write_claim(claim: &FilmingClaim, out: &mut FieldWriter) {
+    let FilmingClaim { channel, of: TrackRequest { event, track }, kind, publisher, user_id, is_older } =
+        claim;
+    out.text(channel.as_str());
+    let is_sound = if *kind == TrackKind::Sound { IS_SOUND } else { 0 };
+    out.byte(is_sound | if *is_older { IS_OLDER } else { 0 });
+    out.text(event);
+    out.text(track);
+    out.optional_text(publisher.as_deref());
+    out.optional_text(user_id.as_deref());
+}
+
+pub(super) fn read_claim(fields: &mut FieldReader<'_>) -> Result<FilmingClaim, Malformed> {
+    let (channel, marks, of) = (facts::channel(fields)?, fields.byte()?, track(fields)?);
+    let kind = if marks & IS_SOUND == 0 { TrackKind::Pictures } else { TrackKind::Sound };
+    let publisher = short(fields.optional_text()?, TRACK_NAME_BYTES)?;
+    let user_id = short(fields.optional_text()?, USER_ID_BYTES)?;
+    Ok(FilmingClaim { channel, of, kind, publisher, user_id, is_older: marks & IS_OLDER != 0 })
+}
+
+fn short(text: Option<&str>, bytes: usize) -> Result<Option<Box<str>>, Malformed> {
+    match text {
+        Some(text) if text.len() > bytes => Err(Malformed),
+        text => Ok(text.map(Box::from)),
+    }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::channel::{ChannelVersion, Fact, Member};
 use crate::event::{BackendDemand, BackendWish, ConsumerGroup, Glob, GroupBy, NotificationFilter};
-use crate::protocol::{ChannelName, Rendition, SocketTag};
+use crate::protocol::{ChannelName, Rendition, SocketTag, TrackKind};
 use crate::video::TrackRequest;
 
 fn envelope(content: Content) -> Envelope {
@@ -156,7 +156,21 @@ fn contents() -> impl Strategy<Value = Content> {
             frame
         }),
         wanted(),
+        claimed(),
     ]
+}
+
+fn claimed() -> impl Strategy<Value = Content> {
+    let text = || ".{0,9}".prop_map(String::into_boxed_str);
+    let who = (option::of(text()), option::of(text()), any::<bool>(), any::<bool>());
+    ("[a-z]{1,9}", text(), text(), who).prop_map(|(name, event, track, who)| {
+        let (publisher, user_id, is_older, is_sound) = who;
+        let channel = ChannelName::parse(&name, 164).unwrap();
+        let kind = if is_sound { TrackKind::Sound } else { TrackKind::Pictures };
+        let of = TrackRequest { event, track };
+        let claim = FilmingClaim { channel, of, kind, publisher, user_id, is_older };
+        Content::FilmingClaimed { app: "1".into(), claim: Box::new(claim) }
+    })
 }
 
 fn wanted() -> impl Strategy<Value = Content> {
