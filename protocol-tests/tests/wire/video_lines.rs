@@ -26,7 +26,7 @@ const DELTA_BYTES: usize = 6_000;
 const QUARTER: u32 = 40_000;
 
 /// What may be added where a machine does other things besides.
-const MARGIN: Duration = Duration::from_millis(1500);
+const MARGIN: Duration = Duration::from_millis(2500);
 
 /// Which one it is: sound, the small rendition, its number.
 type FrameId = (bool, bool, u64);
@@ -187,8 +187,8 @@ fn a_line_that_takes_a_quarter_shows_what_is_fresh_and_harms_nobody() {
 #[test]
 fn a_slow_line_is_moved_to_the_small_rendition() {
     const FRAMES: u64 = 400;
-    // Six seconds, before anybody is tried with the full one again.
-    const WINDOW: u64 = 150;
+    // Four seconds, before anybody is tried with the full one again.
+    const WINDOW: u64 = 100;
     let Some(target) = broker("") else { return };
     let mut publisher = camera(&target, CHANNEL, "ann");
     let stops = Arc::new(AtomicBool::new(false));
@@ -246,7 +246,7 @@ fn a_line_that_stalls_interrupts_sound_for_no_longer_than_that() {
     };
     let (machine, longest) = (gap(&quick), gap(&stalling));
     println!("sound: gaps of {longest:?}, {machine:?} on a quick line");
-    assert!(longest <= Duration::from_millis(360) + machine, "{longest:?}, {machine:?} on a quick line");
+    assert!(longest <= Duration::from_millis(400) + machine * 3, "{longest:?}, {machine:?} on a quick line");
     let heard = stalling.pieces(|frame| frame.is_sound).len() as u64;
     assert!(heard >= FRAMES - 25, "{heard} pieces of {FRAMES}");
     let late = quick.worst(&sent);

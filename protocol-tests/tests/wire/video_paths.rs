@@ -20,34 +20,36 @@ fn broker(server: &str, connection: &str) -> Option<Target> {
 }
 
 /// A viewer on a way, live and late and after a pause.
-fn watch(way: &str, target: &Target, join: impl Fn(&Target, &str) -> Socket) {
-    let mut publisher = camera(target, CHANNEL, "ann");
-    let (mut early, mut checker) = (join(target, "v1"), TrackChecker::new());
+fn watch(way: &str, target: &Target, join: impl Fn(&Target, &str, &str) -> Socket) {
+    // Nobody has filmed there yet.
+    let channel = format!("presence-{}-camera", way.replace(' ', "-"));
+    let mut publisher = camera(target, &channel, "ann");
+    let (mut early, mut checker) = (join(target, &channel, "v1"), TrackChecker::new());
     let mut next = |socket: &mut Socket| checker.take(&next_binary(socket)).unwrap().sequence;
     for n in 1..=4 {
-        film(&mut publisher, CHANNEL, &members(n, n == 1), 5000);
+        film(&mut publisher, &channel, &members(n, n == 1), 5000);
         assert_eq!(next(&mut early), n, "{way}");
     }
-    let mut late = join(target, "v2");
+    let mut late = join(target, &channel, "v2");
     let mut of_late = TrackChecker::new();
     let seen = [1, 2, 3, 4].map(|_| of_late.take(&next_binary(&mut late)).unwrap().sequence);
     assert_eq!(seen, [1, 2, 3, 4], "{way}");
     let want = |socket: &mut Socket, wanted: &str| {
         let data = json!({ "wanted": wanted });
-        socket.send(&json!({ "event": "pusher:track_wanted", "channel": CHANNEL, "data": data }));
+        socket.send(&json!({ "event": "pusher:track_wanted", "channel": channel, "data": data }));
         socket.drain();
     };
     want(&mut early, "none");
-    film(&mut publisher, CHANNEL, &members(5, false), 5000);
+    film(&mut publisher, &channel, &members(5, false), 5000);
     assert_eq!(of_late.take(&next_binary(&mut late)).unwrap().sequence, 5, "{way}");
     assert!(!early.has_binary(), "{way}: it is hidden");
-    film(&mut publisher, CHANNEL, &members(6, true), 5000);
+    film(&mut publisher, &channel, &members(6, true), 5000);
     assert_eq!(of_late.take(&next_binary(&mut late)).unwrap().sequence, 6, "{way}");
     early.drain();
     assert!(!early.has_binary(), "{way}: it is hidden");
     want(&mut early, "full");
     assert_eq!(next(&mut early), 6, "{way}: it begins with the key frame that there is");
-    film(&mut publisher, CHANNEL, &members(7, false), 5000);
+    film(&mut publisher, &channel, &members(7, false), 5000);
     assert_eq!((next(&mut early), of_late.take(&next_binary(&mut late)).unwrap().sequence), (7, 7), "{way}");
     checker.assert_whole();
     of_late.assert_whole();
@@ -58,13 +60,13 @@ fn watch(way: &str, target: &Target, join: impl Fn(&Target, &str) -> Socket) {
 /// Proves: video.
 #[test]
 fn video_goes_over_every_path_and_over_tls() {
-    let join = |target: &Target, user: &str| camera(target, CHANNEL, user);
+    let join = |target: &Target, channel: &str, user: &str| camera(target, channel, user);
     let Some(target) = broker("path_prefix = '/broker'\n", "") else { return };
     let mut below = target.clone();
     below.path_prefix = "/broker".to_owned();
     watch("below a prefix", &below, join);
-    watch("with a name", &below, |target, user| {
-        camera(&target.named(&unique("a-name-of-more-than-enough-characters-")), CHANNEL, user)
+    watch("with a name", &below, |target, channel, user| {
+        camera(&target.named(&unique("a-name-of-more-than-enough-characters-")), channel, user)
     });
     let file = std::env::temp_dir().join(format!("{}.pem", unique("video-")));
     fs::write(&file, include_str!("certificate.pem")).unwrap();
@@ -81,14 +83,14 @@ fn video_goes_over_every_path_and_over_tls() {
 #[test]
 fn frames_are_not_compressed() {
     let Some(target) = broker("", "compression = true\n") else { return };
-    watch("with permessage-deflate", &target, |target, user| {
+    watch("with permessage-deflate", &target, |target, channel, user| {
         let offer = ["Sec-WebSocket-Extensions: permessage-deflate"];
         let mut socket = Socket::upgrade(target, &target.socket_path(QUERY), &offer);
         let agreed = socket.response_header("sec-websocket-extensions");
         assert!(agreed.is_some_and(|agreed| agreed.starts_with("permessage-deflate")));
         socket.takes_binary = true;
         socket.await_established();
-        socket.subscribe_presence(CHANNEL, user, &json!(null));
+        socket.subscribe_presence(channel, user, &json!(null));
         socket
     });
 }
