@@ -205,12 +205,14 @@ fn wishes_for_key_frames_cross_and_are_put_together() {
     let wish =
         json!({ "event": "pusher:keyframe_wanted", "channel": channel, "data": { "event": "picture" } });
     viewers.iter_mut().for_each(|viewer| viewer.socket.send(&wish));
+    viewers.iter_mut().for_each(Watching::look);
     let mut requests = 0;
     until("a key frame is asked for", || {
+        number += 1;
+        send(&mut publisher, &members(number, false));
         requests += asked(&mut publisher).0;
         requests > 0
     });
-    viewers.iter_mut().for_each(Watching::look);
     // What was not answered is asked for again with frames that come, never more than twice a second.
     number += 1;
     send(&mut publisher, &members(number, false));
@@ -254,7 +256,7 @@ fn a_publisher_comes_back_on_another_node() {
         film(&mut new, channel, &of_tab(number, true));
         viewers.iter_mut().all(|viewer| {
             viewer.look();
-            viewer.last() == Some(number)
+            viewer.last().is_some_and(|last| last > 100)
         })
     });
     film(&mut new, channel, &of_tab(number + 1, false));
@@ -267,12 +269,13 @@ fn a_publisher_comes_back_on_another_node() {
     b.broker().kill();
     let [on_a, _, on_c] = &mut viewers;
     let mut again = member(c, channel, "ann");
+    let before = number + 1;
     until("those of the other nodes go on", || {
         number += 10;
         film(&mut again, channel, &of_tab(number, true));
         [&mut *on_a, &mut *on_c].into_iter().all(|viewer| {
             viewer.look();
-            viewer.last() == Some(number)
+            viewer.last().is_some_and(|last| last > before)
         })
     });
     film(&mut again, channel, &of_tab(number + 1, false));
