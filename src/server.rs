@@ -48,10 +48,11 @@ pub use wanted::OverlappingListeners;
 
 use std::sync::Arc;
 
-use crate::admin::{Access, Admin};
+use crate::admin::{Access, Admin, ControlRoutes};
 use crate::app_admin::{AppsApi, LiveApps, ManagedApps};
 use crate::cluster::ClusterView;
 use crate::config::Config;
+use crate::console::{Console, ConsoleParts, ConsoleRoutes, Watchers};
 use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, Listener, RefusedAddresses};
 use crate::metrics::{MetricSources, Metrics, SoketiNames};
@@ -89,6 +90,8 @@ pub struct Server {
     managed: Option<Arc<ManagedApps>>,
     /// Nobody asked for the admin listener by name.
     admin_is_dispensable: bool,
+    /// Its configuration as text, with origins and without secrets.
+    written_config: Option<String>,
 }
 
 impl Server {
@@ -102,6 +105,7 @@ impl Server {
             inherited: InheritedSockets::default(),
             managed: None,
             admin_is_dispensable: false,
+            written_config: None,
         }
     }
 
@@ -142,6 +146,13 @@ impl Server {
         self
     }
 
+    /// The configuration is this as text, with the origins of its settings and without secrets: for the console.
+    #[must_use]
+    pub(crate) fn written_as(mut self, text: String) -> Self {
+        self.written_config = Some(text);
+        self
+    }
+
     /// Has the admin listener take another port where its own is taken, and does without where there are too few files for
     /// it.
     #[must_use]
@@ -155,14 +166,25 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub fn bind(self) -> Result<BoundServer, StartError> {
-        let Server { config, taps, hooks, test_mode, inherited, managed, admin_is_dispensable } = self;
+        let Server {
+            config,
+            taps,
+            hooks,
+            test_mode,
+            inherited,
+            managed,
+            admin_is_dispensable,
+            written_config,
+        } = self;
         config.admin.check()?;
         check_apps(&config)?;
-        let (webhooks, relays) = (Webhooks::new(), Relays::new());
+        let watchers = Arc::new(Watchers::new(Arc::default()));
+        let (webhooks, relays) = (Webhooks::watched_by(Arc::clone(watchers.feed())), Relays::new());
         let wire = PipeWire::new(config.pipe.clone());
         let pipes = pipes(taps, &hooks);
+        let watching = (test_mode.clone(), Arc::clone(&watchers));
         let listeners =
-            AppListeners::new(pipes, webhooks.clone(), relays.clone(), Arc::clone(&wire), test_mode.clone());
+            AppListeners::new(pipes, webhooks.clone(), relays.clone(), Arc::clone(&wire), watching);
         if let Some(app_id) = listeners.without_app(&config.apps) {
             return Err(StartError::PipeWithoutApp(app_id.to_owned()));
         }
@@ -205,14 +227,18 @@ impl Server {
             readiness,
             requests: Arc::new(RequestCounts::default()),
             relays,
+            feed: Arc::clone(watchers.feed()),
         };
         let cluster = joining.as_ref().map(JoiningNode::view);
         let metrics =
             metrics_of((&parts, cluster), &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
         let admin = admin.zip(usage.clone()).map(|(sockets, usage)| {
             let api = api(&parts.config, managed.clone(), &reloader);
-            let admin = admin_of(&parts, metrics.clone(), usage, api);
-            AdminListener { sockets, admin: Arc::new(admin) }
+            let console =
+                console(&parts, (watchers, &webhooks), Arc::clone(&api), (&reloader, written_config));
+            let routes = ConsoleRoutes(Arc::clone(&console));
+            let admin = admin_of(&parts, metrics.clone(), usage, (api, routes));
+            AdminListener { sockets, admin: Arc::new(admin), console }
         });
         if let Some(joining) = &mut joining {
             joining.reached_at(admin.as_ref().and_then(AdminListener::place));
@@ -254,20 +280,46 @@ fn open_files(
 }
 
 /// The API by which apps are changed.
-fn api(config: &Config, managed: Option<Arc<ManagedApps>>, reloader: &Reloader) -> Box<AppsApi> {
+fn api(config: &Config, managed: Option<Arc<ManagedApps>>, reloader: &Reloader) -> Arc<AppsApi> {
     let live: Arc<dyn LiveApps> = Arc::new(reloader.clone());
-    Box::new(AppsApi::new(managed, live, config.server.http_request_timeout))
+    Arc::new(AppsApi::new(managed, live, config.server.http_request_timeout))
+}
+
+/// The console, for the admin listener.
+fn console(
+    parts: &ServiceParts,
+    (watchers, webhooks): (Arc<Watchers>, &Webhooks),
+    apps_api: Arc<AppsApi>,
+    (reloader, written_config): (&Reloader, Option<String>),
+) -> Arc<Console> {
+    Arc::new(Console::new(ConsoleParts {
+        hub: Arc::clone(&parts.hub),
+        readiness: Arc::clone(&parts.readiness),
+        watchers,
+        apps_api,
+        webhooks: webhooks.clone(),
+        wire: Arc::clone(&parts.wire),
+        running: Arc::new(reloader.clone()),
+        written_config,
+        body_timeout: parts.config.server.http_request_timeout,
+    }))
 }
 
 /// What the admin listener serves.
-fn admin_of(parts: &ServiceParts, metrics: Metrics, usage: UsageBook, api: Box<AppsApi>) -> Admin {
+fn admin_of(
+    parts: &ServiceParts,
+    metrics: Metrics,
+    usage: UsageBook,
+    (api, console): (Arc<AppsApi>, ConsoleRoutes),
+) -> Admin {
     let access = access(&parts.config, &parts.guesses);
-    Admin::new(access, Arc::clone(&parts.hub), Arc::clone(&parts.readiness), metrics, usage, api)
+    let routes = (api as Arc<dyn ControlRoutes>, Box::new(console) as Box<dyn ControlRoutes>);
+    Admin::new(access, Arc::clone(&parts.hub), Arc::clone(&parts.readiness), metrics, usage, routes)
 }
 
 /// Who may ask the admin listener, and where guesses are counted.
 fn access(config: &Config, guesses: &Arc<RefusedAddresses>) -> Access {
-    guesses.set_most(config.server.max_refusals_per_address_per_minute);
+    guesses.set_most(Access::guesses(config.server.max_refusals_per_address_per_minute));
     let proxies = Arc::new(config.server.trusted_proxies.clone());
     Access::new(&config.admin, draw_token).counting(Arc::clone(guesses), proxies)
 }
@@ -284,6 +336,7 @@ fn metrics_of(
     Metrics::new(MetricSources {
         hub: Arc::clone(&parts.hub),
         guesses: Arc::clone(&parts.guesses),
+        feed: Arc::clone(&parts.feed),
         sessions: Arc::clone(&parts.sessions),
         slots: Arc::clone(&parts.slots),
         unfinished: Arc::clone(&parts.unfinished),

@@ -9,16 +9,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tracing::warn;
 
+use super::session::ConsoleSessions;
 use super::{AdminConfig, AdminError};
 use crate::app::Secret;
 use crate::auth::is_secret;
 use crate::auth::request::Query;
-use crate::http::{Arrival, ListenerSettings, foreign_origin, host, names_this_machine, proxied, split_host};
+use crate::http::{
+    Arrival, ListenerSettings, foreign_origin, host, names_this_machine, proxied, split_host, unix_seconds,
+};
 use crate::hub::{AddressGroup, RefusedAddresses, RefusedTooOften};
 use crate::net::{ConnectionPeers, ListenHost, TrustedProxies, peer_field};
 
@@ -29,6 +32,9 @@ pub(super) enum Area {
     Figures,
     /// What changes something, or shows what is secret.
     Control,
+    /// The same in a browser: the console's pages and what they ask for. A cookie does there, and the token as the password
+    /// that a browser asks its user for.
+    Console,
 }
 
 /// Who may ask.
@@ -44,7 +50,11 @@ pub(crate) struct Access {
     refused_addresses: Arc<RefusedAddresses>,
     /// Whose word on the client counts.
     listener: ListenerSettings,
+    sessions: ConsoleSessions,
 }
+
+/// Wrong credentials that may be shown from one address in a minute where the configuration does not say.
+const GUESSES: usize = 100;
 
 /// Who asks, where that is bounded.
 struct Caller {
@@ -67,7 +77,14 @@ impl Access {
             drawn: (!is_configured).then(|| Secret::new(draw())),
             refused_addresses: Arc::default(),
             listener: ListenerSettings::default(),
+            sessions: ConsoleSessions::new(rand::random()),
         }
+    }
+
+    /// How many wrong credentials may be shown from one address in a minute, if the configuration says so many; 0 stands
+    /// for no word.
+    pub(crate) fn guesses(configured: usize) -> usize {
+        if configured == 0 { GUESSES } else { configured }
     }
 
     /// The same, if guesses are counted here, by the addresses that these proxies tell.
@@ -100,7 +117,7 @@ impl Access {
         if !self.is_own(asked) {
             return Err(AdminError::ForeignHost(asked.to_owned()));
         }
-        if area == Area::Control
+        if area != Area::Figures
             && let Some(origin) = foreign_page(headers)
         {
             return Err(AdminError::ForeignOrigin(origin));
@@ -109,15 +126,18 @@ impl Access {
         if area == Area::Figures && is_local {
             return Ok(());
         }
+        if area == Area::Console && self.sessions.is_shown(headers, unix_seconds()) {
+            return Ok(());
+        }
         if !self.refused_addresses.is_bounded() {
-            return self.check_credentials(request);
+            return self.check_credentials(request, area);
         }
         let (caller, now) = (self.caller(request), Instant::now());
         if caller.is_alone {
             // Not even the right ones are looked at, or guesses would cost nothing.
             self.refused_addresses.check(caller.counted_as, now)?;
         }
-        let checked = self.check_credentials(request);
+        let checked = self.check_credentials(request, area);
         if checked == Err(AdminError::WrongCredentials) {
             self.refused_addresses.check(caller.counted_as, now)?;
             self.count_guess(&caller, now);
@@ -173,7 +193,14 @@ impl Access {
         address.is_ok_and(|address| own.is_unspecified() || address.to_canonical() == own.to_canonical())
     }
 
-    fn check_credentials(&self, request: &HttpRequest) -> Result<(), AdminError> {
+    /// A cookie for a request that was let in by its credentials: what stands in for them from then on. `None` where it came
+    /// with one.
+    pub(super) fn begin_session(&self, request: &HttpRequest) -> Option<HeaderValue> {
+        let now = unix_seconds();
+        if self.sessions.is_shown(request.headers(), now) { None } else { self.sessions.begin(now) }
+    }
+
+    fn check_credentials(&self, request: &HttpRequest, area: Area) -> Result<(), AdminError> {
         let shown = |shown: &[u8], secret: &Option<Secret>| {
             secret.as_ref().is_some_and(|secret| is_secret(shown, secret.text().as_bytes()))
         };
@@ -187,7 +214,9 @@ impl Access {
             Some(Some(ShownCredentials::Basic { user, password })) => {
                 // Both are looked at, whatever the first is.
                 let is_user = user == AdminConfig::USER.as_bytes();
-                shown(&password, &self.password) && is_user
+                let is_token = shown(&password, &self.token) || shown(&password, &self.drawn);
+                let is_password = shown(&password, &self.password) || (is_token && area == Area::Console);
+                is_password && is_user
             }
             Some(None) => false,
             None => match linked {

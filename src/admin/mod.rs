@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod memory;
 mod routes;
+mod session;
 mod usage;
 
 pub(crate) use access::Access;
@@ -45,7 +46,8 @@ const INDEX: &str = concat!(
      /ready    whether new clients should be sent here; 503 with the reason if not\n\
      /nodes    this node and the others that are one broker with it, as JSON\n\
      /usage    memory and connections, and what each app has used day by day, as JSON\n\
-     /api/apps the apps, which can be changed; /api/openapi.json describes it\n"
+     /api/apps the apps, which can be changed; /api/openapi.json describes it\n\
+     /console/ the console: what there is and what happens, in a browser\n"
 );
 
 /// What the admin listener is about.
@@ -57,7 +59,9 @@ pub(crate) struct Admin {
     metrics: Metrics,
     usage: UsageBook,
     /// What is below `/api`.
-    api: Box<dyn ControlRoutes>,
+    api: Arc<dyn ControlRoutes>,
+    /// What is below `/console`.
+    console: Box<dyn ControlRoutes>,
     started: Instant,
 }
 
@@ -69,9 +73,9 @@ impl Admin {
         readiness: Arc<Readiness>,
         metrics: Metrics,
         usage: UsageBook,
-        api: Box<dyn ControlRoutes>,
+        (api, console): (Arc<dyn ControlRoutes>, Box<dyn ControlRoutes>),
     ) -> Self {
-        Admin { access, hub, readiness, metrics, usage, api, started: Instant::now() }
+        Admin { access, hub, readiness, metrics, usage, api, console, started: Instant::now() }
     }
 
     /// Who may ask.
@@ -85,17 +89,21 @@ impl Admin {
             Ok(response) => response,
             Err(error) => {
                 tell(request, &error);
-                error.response(self.access.takes_a_password())
+                let asks = area(request) == Area::Console || self.access.takes_a_password();
+                error.response(asks)
             }
         };
         // What is told here is for whoever asked alone, and no link leads on with what is in the address.
         for (name, value) in [
-            (header::CACHE_CONTROL, "no-store"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::REFERRER_POLICY, "no-referrer"),
             (header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
         ] {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        // The console's files may be kept if they are asked for each time.
+        if !response.headers().contains_key(header::CACHE_CONTROL) {
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         response
     }
@@ -107,13 +115,11 @@ impl Admin {
     ) -> Result<HttpResponse, AdminError> {
         let segments: Vec<_> = segments(request.path()).skip(1).collect();
         let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
-        let area = match segments.first() {
-            Some(&("api" | "console")) => Area::Control,
-            _ => Area::Figures,
-        };
-        self.access.check(request, area)?;
-        if let ["api", path @ ..] = segments.as_slice() {
-            return Ok(self.api.answer(request, path, payload).await);
+        self.access.check(request, area(request))?;
+        match segments.as_slice() {
+            ["api", path @ ..] => return Ok(self.api.answer(request, path, payload).await),
+            ["console", path @ ..] => return Ok(self.console(request, path, payload).await),
+            _ => {}
         }
         let path = match segments.as_slice() {
             ["" | "metrics" | "live" | "ready" | "nodes" | "usage"] => segments[0],
@@ -130,6 +136,27 @@ impl Admin {
             "usage" => self.usage(request)?,
             _ => text_response(INDEX),
         })
+    }
+
+    /// Answers a request of the console. Whoever has shown credentials is given a cookie; and a link that holds the token
+    /// leads on to one that does not.
+    async fn console(
+        &self,
+        request: &HttpRequest,
+        path: &[&str],
+        payload: &mut web::Payload,
+    ) -> HttpResponse {
+        let cookie = self.access.begin_session(request);
+        let is_link = Query::parse(request.query_string()).get("token").is_some();
+        let mut response = if is_link && path.first().is_none_or(|first| first.is_empty()) {
+            HttpResponse::SeeOther().insert_header((header::LOCATION, "/console/")).finish()
+        } else {
+            self.console.answer(request, path, payload).await
+        };
+        if let Some(cookie) = cookie {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
     }
 
     /// As soketi does, it takes any value of `json` that is not empty for a yes.
@@ -155,6 +182,16 @@ impl Admin {
         let usage =
             usage::of(&self.hub, self.readiness.check_all().err().as_ref(), self.started.elapsed(), report);
         Ok(HttpResponse::Ok().content_type("application/json").body(usage.to_string()))
+    }
+}
+
+/// What the path of a request belongs to.
+fn area(request: &HttpRequest) -> Area {
+    let first = segments(request.path()).nth(1);
+    match first.as_deref() {
+        Some("api") => Area::Control,
+        Some("console") => Area::Console,
+        _ => Area::Figures,
     }
 }
 

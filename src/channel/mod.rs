@@ -336,6 +336,16 @@ impl Channel {
         self.tracks.take_if(|tracks| tracks.is_empty());
     }
 
+    /// Tells of each subscribed connection of this node, and of its member if that is asked for.
+    pub(crate) fn visit_subscribers(
+        &self,
+        mut tell: impl FnMut(SocketId, &dyn Fn() -> Option<std::sync::Arc<str>>),
+    ) {
+        for (socket, place) in self.subscribers.all() {
+            tell(socket, &|| Some(self.presence()?.member(place?)?.user_id));
+        }
+    }
+
     /// The members on all nodes, on presence channels that have had one.
     pub(crate) fn presence(&self) -> Option<&Presence> {
         self.presence.as_deref()

@@ -199,6 +199,11 @@ impl Presence {
         self.users.iter().map(|user| &**user.id())
     }
 
+    /// The distinct users, in the order in which they came, each with what is told of it.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.users.iter().map(|user| (&**user.id(), user.infos(self.here).next().flatten()))
+    }
+
     /// How many distinct users there are.
     pub(crate) fn user_count(&self) -> usize {
         self.users.len()

@@ -97,6 +97,14 @@ impl Subscribers {
         self.groups.iter().map(|group| group.members.len()).sum()
     }
 
+    /// Those without a member, and those of members with their places in the roster.
+    pub(super) fn all(&self) -> impl Iterator<Item = (SocketId, Option<MemberConnection>)> {
+        self.groups.iter().flat_map(|group| {
+            let plain = group.plain.iter().map(|socket| (*socket, None));
+            plain.chain(group.members.iter().map(|(socket, place)| (*socket, Some(*place))))
+        })
+    }
+
     /// The places of those of members in the roster.
     pub(super) fn members(&self) -> impl Iterator<Item = MemberConnection> {
         self.groups.iter().flat_map(|group| group.members.values().copied())

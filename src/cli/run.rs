@@ -195,6 +195,7 @@ fn serve(
     telemetry::start(&config.logging)?;
     telemetry::log_panics();
     let server = Server::new(config.clone()).inherit(inherited).managed(Arc::clone(&apps));
+    let server = server.written_as(loaded.to_toml(false));
     let server = if loaded.brings_admin_along() { server.dispensable_admin() } else { server };
     let supervision = Supervision::default();
     let mut bound = server.bind()?.supervised(supervision.clone()).succeeding(predecessor.cloned());

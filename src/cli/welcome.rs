@@ -105,7 +105,10 @@ pub(super) fn admin_line(url: &str, token: Option<&str>) -> String {
     // A socket's path takes no query.
     let token = token.filter(|_| !url.starts_with("unix:"));
     let link = token.map(|token| format!("/?token={token}")).unwrap_or_default();
-    format!("heliostat serves the admin listener on {url}{link}\n")
+    let line = format!("heliostat serves the admin listener on {url}{link}\n");
+    let console =
+        token.map(|token| format!("heliostat shows what happens at {url}/console/?token={token}\n"));
+    line + &console.unwrap_or_default()
 }
 
 fn describe_app(config: &AppConfig, text: &mut String) {

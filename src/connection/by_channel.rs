@@ -51,6 +51,16 @@ impl<T> ByChannel<T> {
         }
     }
 
+    /// The channels that have one, in no particular order.
+    pub(super) fn channels(&self) -> impl Iterator<Item = &ChannelName> {
+        let (few, many) = match self {
+            ByChannel::Few(list) => (Some(list), None),
+            ByChannel::Many(map) => (None, Some(map)),
+        };
+        let few = few.into_iter().flatten().map(|(channel, _)| channel);
+        few.chain(many.into_iter().flatten().map(|(channel, _)| channel))
+    }
+
     /// Adds an entry; there must be none of this channel.
     pub(super) fn insert(&mut self, channel: ChannelName, value: T) {
         match self {

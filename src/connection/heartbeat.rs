@@ -20,6 +20,8 @@ pub enum Probe {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heartbeat {
     probe: Probe,
+    /// Microseconds that the last answer to a ping took; 0 before there was one.
+    round_trip_us: u32,
     last_heard: Instant,
     pinged: Option<Instant>,
 }
@@ -40,13 +42,30 @@ pub(crate) enum HeartbeatStep {
 impl Heartbeat {
     /// A connection that was heard `now`.
     pub(crate) fn new(probe: Probe, now: Instant) -> Self {
-        Heartbeat { probe, last_heard: now, pinged: None }
+        Heartbeat { probe, round_trip_us: 0, last_heard: now, pinged: None }
     }
 
     /// Something came from the client, whatever it was.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.last_heard = now;
+        if let Some(pinged) = self.pinged {
+            self.answered(pinged, now);
+        }
+    }
+
+    /// Something came that is the answer to a ping, or as good as one.
+    #[cold]
+    fn answered(&mut self, pinged: Instant, now: Instant) {
         self.pinged = None;
+        let micros = now.saturating_duration_since(pinged).as_micros();
+        self.round_trip_us = u32::try_from(micros).unwrap_or(u32::MAX).max(1);
+    }
+
+    /// For how long nothing has come, how long the last answer to a ping took, and for how long one is awaited.
+    pub(super) fn silence(&self, now: Instant) -> (Duration, Option<Duration>, Option<Duration>) {
+        let round_trip = (self.round_trip_us > 0).then(|| Duration::from_micros(self.round_trip_us.into()));
+        let pinged = self.pinged.map(|pinged| now.saturating_duration_since(pinged));
+        (now.saturating_duration_since(self.last_heard), round_trip, pinged)
     }
 
     /// How the client is asked.
@@ -102,7 +121,10 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut heartbeat = Heartbeat::new(Probe::Event, start);
         assert_eq!(heartbeat.poll(at(45), PING_AFTER, PONG_TIMEOUT), HeartbeatStep::Ping(at(75)));
+        assert_eq!(heartbeat.silence(at(46)).2, Some(Duration::from_secs(1)));
         heartbeat.heard(at(74));
+        let seconds = |seconds| Duration::from_secs(seconds);
+        assert_eq!(heartbeat.silence(at(75)), (seconds(1), Some(seconds(29)), None));
         assert_eq!(heartbeat.poll(at(75), PING_AFTER, PONG_TIMEOUT), HeartbeatStep::Wait(at(119)));
     }
 

@@ -128,7 +128,7 @@ impl Connection {
         self.auth.as_deref().and_then(AuthState::deadline)
     }
 
-    fn user(&self) -> Option<&SignedInUser> {
+    pub(crate) fn user(&self) -> Option<&SignedInUser> {
         self.auth.as_deref().and_then(AuthState::user)
     }
 
@@ -144,6 +144,16 @@ impl Connection {
     /// Bytes arrived, whatever they were: the client is there.
     pub fn heard(&mut self, now: Instant) {
         self.heartbeat.heard(now);
+    }
+
+    /// For how long nothing has come from it, how long its last answer to a ping took, and for how long one is awaited.
+    pub(crate) fn silence(&self, now: Instant) -> (Duration, Option<Duration>, Option<Duration>) {
+        self.heartbeat.silence(now)
+    }
+
+    /// What it is subscribed to, in no particular order, and how many channels that are.
+    pub(crate) fn subscribed(&self) -> (impl Iterator<Item = &ChannelName>, usize) {
+        (self.subscriptions.channels(), self.subscriptions.len())
     }
 
     /// The first frames to it. A client that named no version is greeted by both names of the first frame, and one that

@@ -157,6 +157,14 @@ pub(crate) fn begin(request: &HttpRequest) {
     }
 }
 
+/// The connection speaks another protocol from now on, in what are the bodies of the request and of the answer: whoever has
+/// them bounds what comes.
+pub(crate) fn switched(request: &HttpRequest) {
+    if let Some(exchange) = exchange(request) {
+        exchange.begin(true);
+    }
+}
+
 /// Makes an answer one that the connection can go on after, or that ends it: all answers pass here.
 pub(crate) async fn finish(
     request: &HttpRequest,

@@ -23,7 +23,7 @@ pub(super) struct Publication<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) data: Data<'a>,
     pub(super) channels: IndexSet<ChannelName>,
-    except: Option<SocketId>,
+    pub(super) except: Option<SocketId>,
     /// The same as it was written: it may be a connection of another server.
     written_except: Option<Cow<'a, str>>,
     pub(super) info: Option<Info>,

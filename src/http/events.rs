@@ -1,13 +1,14 @@
 //! `POST /apps/{id}/events`, and the older `POST /apps/{id}/channels/{name}/events`; and what they share with batches.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde_json::Map;
 
 use crate::event::BackendCall;
-use crate::hub::{PublishClaim, RateExceeded, Receipts};
+use crate::hub::{AppState, Hub, PublishClaim, RateExceeded, Receipts};
 use crate::protocol::json::Data;
 
 use super::ApiError;
@@ -145,23 +146,31 @@ pub(super) fn send(
     request: &Authenticated<'_>,
     publications: &[Publication<'_>],
 ) -> Result<Receipts, ApiError> {
+    send_for(request.hub(), &request.app, publications, request.is_relayed)
+}
+
+/// The same, whoever asks for it.
+pub(super) fn send_for(
+    hub: &Arc<Hub>,
+    app: &Arc<AppState>,
+    publications: &[Publication<'_>],
+    is_relayed: bool,
+) -> Result<Receipts, ApiError> {
     // Asked in the turn that publishes, as for every request: its ids may have been waited for.
-    if request.hub().shutdown().is_some() {
+    if hub.shutdown().is_some() {
         return Err(ApiError::ShuttingDown);
     }
     let events = publications.iter().map(|publication| publication.channels.len()).sum();
-    let limit = request.app.app().limits.backend_events_per_second;
-    request.app.admit_backend_events(events, limit).map_err(|exceeded| match exceeded {
+    let limit = app.app().limits.backend_events_per_second;
+    app.admit_backend_events(events, limit).map_err(|exceeded| match exceeded {
         RateExceeded::After(wait) => ApiError::TooManyEvents { limit, seconds: whole_seconds(wait) },
         RateExceeded::Never => ApiError::MoreEventsThanASecond { got: events, limit },
     })?;
     let mut receipts = Receipts::default();
-    publications
-        .iter()
-        .for_each(|publication| publication.publish(request.hub(), &request.app, &mut receipts));
-    if request.app.hears_calls() {
+    publications.iter().for_each(|publication| publication.publish(hub, app, &mut receipts));
+    if app.hears_calls() {
         let events: Vec<_> = publications.iter().map(Publication::as_published).collect();
-        request.app.hand_on(&BackendCall::Publish(&events), request.is_relayed);
+        app.hand_on(&BackendCall::Publish(&events), is_relayed);
     }
     Ok(receipts)
 }

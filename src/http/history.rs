@@ -63,7 +63,7 @@ impl PageRequest {
 }
 
 /// One event, as it was published.
-fn event_json(place: HistoryPosition, event: &KeptEvent, channel: &ChannelName) -> Option<Value> {
+pub(crate) fn event_json(place: HistoryPosition, event: &KeptEvent, channel: &ChannelName) -> Option<Value> {
     let [name, data, user_id] = parts(&event.text())?;
     let mut members = Map::from_iter([
         ("position".to_owned(), place.to_string().into()),

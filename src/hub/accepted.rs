@@ -27,17 +27,18 @@ pub(super) fn tell(app: &AppState, event: &AcceptedEvent<'_>) {
         source = event.source.name(),
         socket_id = event.source.socket_id().map(display),
         to = to.map(display),
-        subscriptions = subscriptions(app, &event.to),
+        subscriptions = app.receivers(&event.to),
         "event accepted"
     );
 }
 
-/// Those in the channel's entry, less the one that is excluded.
-fn subscriptions(app: &AppState, to: &Destination) -> usize {
-    let Destination::Subscribers { channel, except } = to else { return 0 };
-    app.channels.get(channel).map_or(0, |entry| {
-        let subscribers = entry.subscribers();
-        let excluded = except.is_some_and(|except| subscribers.contains(except));
-        subscribers.count() - usize::from(excluded)
-    })
+impl AppState {
+    /// The connections, on all nodes, that an event is for: those in the channel's entry, less the one that is excluded.
+    pub(crate) fn receivers(&self, to: &Destination) -> usize {
+        let Destination::Subscribers { channel, except } = to else { return 0 };
+        self.channels.get(channel).map_or(0, |entry| {
+            let excluded = except.is_some_and(|except| entry.subscribers().contains(except));
+            entry.subscription_count() - usize::from(excluded)
+        })
+    }
 }

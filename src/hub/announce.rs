@@ -2,25 +2,33 @@
 
 use std::sync::Arc;
 
+use crate::event::AcceptedEvent;
+
 use super::{AppState, Hub, Listeners, Notice, Refused, UnknownAppListener};
 
 impl Hub {
-    /// Has one hear of what is refused where no app is known. It keeps the first that it is given.
+    /// Has one hear of what is refused where no app is known, besides those who do.
     pub fn listen_to_unknown_apps(&self, listener: Arc<dyn UnknownAppListener>) {
-        let _ = self.unknown_app_listener.set(listener);
+        self.unknown_app_listeners.write().push(listener);
     }
 
     /// Counts a refusal and announces it, to those who listen to the app if it is known.
     pub fn announce_refusal(&self, app: Option<&Arc<AppState>>, refused: &Refused<'_>) {
         self.refusals.add(refused);
-        match (app, self.unknown_app_listener.get()) {
-            (Some(app), _) => {
+        match app {
+            Some(app) => {
                 if let Some(listeners) = app.awake_listeners() {
                     listeners.iter().for_each(|listener| listener.refused(refused));
                 }
             }
-            (None, Some(listener)) => listener.refused(refused),
-            (None, None) => {}
+            None => self.unknown_app_listeners.read().iter().for_each(|listener| listener.refused(refused)),
+        }
+    }
+
+    /// Lets those who listen overhear an event that is not announced.
+    pub(super) fn let_overhear(&self, app: &Arc<AppState>, event: &AcceptedEvent<'_>) {
+        if let Some(listeners) = app.awake_listeners() {
+            listeners.iter().for_each(|listener| listener.overheard(app, event));
         }
     }
 

@@ -11,6 +11,7 @@ use crate::protocol::{ChannelName, CloseStatus, Form, Frame, LatestKey, Protocol
 use crate::video::{ForViewer, Viewer};
 
 use super::AppState;
+use super::details::{ConnectionDetails, DetailsReply, DriverRequest};
 use super::interceptor::Replacement;
 use super::named::NamedClient;
 use super::outbox::{Bounds, Outbox, Overflow};
@@ -24,6 +25,11 @@ pub trait Transport {
     /// # Errors
     /// If the connection is lost.
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written>;
+
+    /// What it is called where connections are shown.
+    fn name(&self) -> &'static str {
+        "websocket"
+    }
 
     /// The form in which the peer takes messages. Asked once.
     fn form(&self) -> Form {
@@ -110,12 +116,12 @@ enum Intake {
 }
 
 /// What the driver has been woken for.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Signals {
     /// A time it asked for has come.
     pub timer: bool,
-    /// The connection is to be ended, with this code and reason.
-    pub close: Option<Box<(CloseStatus, Cow<'static, str>)>>,
+    /// The connection is to be ended, or told of.
+    pub asked: Option<Box<DriverRequest>>,
     /// The outbox would have passed its bounds.
     pub overflow: bool,
     /// A write failed.
@@ -408,7 +414,31 @@ impl<T: Transport + ?Sized> Client<T> {
 
     /// Tells the driver to end the connection.
     pub(super) fn signal_close(&self, code: CloseStatus, reason: Cow<'static, str>) {
-        self.signal(|signals| signals.close = Some(Box::new((code, reason))));
+        self.signal(|signals| signals.asked = Some(Box::new(DriverRequest::Close(code, reason))));
+    }
+
+    /// Asks the driver to tell of the connection, unless it is to be ended.
+    #[cold]
+    pub(super) fn signal_describe(&self, reply: DetailsReply) {
+        self.signal(|signals| {
+            if !signals.asked.as_deref().is_some_and(|asked| matches!(asked, DriverRequest::Close(..))) {
+                signals.asked = Some(Box::new(DriverRequest::Describe(reply)));
+            }
+        });
+    }
+
+    /// What is known of it here; its driver knows more.
+    #[cold]
+    pub(crate) fn details(&self) -> ConnectionDetails {
+        let Bounds { bytes, frames } = self.bounds.get();
+        ConnectionDetails {
+            transport: self.transport.name(),
+            protocol: self.version.number(),
+            owed: self.owed(),
+            bounds: (bytes, frames),
+            is_blocked: self.is_blocked(),
+            ..ConnectionDetails::default()
+        }
     }
 
     /// Tells the driver that joins of it which had to wait have been answered.

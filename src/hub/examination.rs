@@ -60,7 +60,6 @@ impl Hub {
     ///
     /// # Errors
     /// If something is missing or is not what it should be: a sentence.
-    #[allow(dead_code, reason = "the console asks for it")]
     pub(crate) fn explain(&self, app: &AppState, pasted: &Map<String, Json>) -> Result<Json, String> {
         let (apps, settings, sockets) = (self.apps(), app.app(), self.sockets_of_late(app, None));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_ch
 use crate::protocol::{Broadcast, ChannelName, CloseCode, CloseStatus, Frame, SocketId};
 
 use super::app_index::AppIndex;
+use super::details::DetailsReply;
 use super::interceptor::Injection;
 use super::{AppState, Totals};
 use crate::channel::ChannelVersion;
@@ -53,6 +54,8 @@ pub(super) enum WorkerCommand {
     ToSockets { app: AppIndex, sockets: Box<[SocketId]>, next: usize, frame: Frame },
     /// End one connection, politely.
     Close { app: AppIndex, socket: SocketId, code: CloseStatus, reason: Cow<'static, str> },
+    /// Have one connection tell of itself.
+    Describe { app: AppIndex, socket: SocketId, reply: DetailsReply },
     /// End every connection of an app, politely.
     CloseApp { app: AppIndex, code: CloseCode, reason: &'static str },
     /// End every stream over HTTP of an app.
@@ -92,6 +95,7 @@ impl WorkerCommand {
             WorkerCommand::Count { .. }
             | WorkerCommand::HistoryGap { .. }
             | WorkerCommand::Close { .. }
+            | WorkerCommand::Describe { .. }
             | WorkerCommand::CloseApp { .. }
             | WorkerCommand::CloseStreams { .. }
             | WorkerCommand::Relieved

@@ -34,6 +34,7 @@ mod connections_elsewhere;
 mod counters;
 mod counts;
 mod current;
+mod details;
 mod due;
 mod examination;
 #[cfg(test)]
@@ -49,6 +50,7 @@ mod history_room;
 mod inject;
 mod interceptor;
 mod leaving;
+mod lists;
 mod mailbox;
 mod mailboxes;
 mod named;
@@ -103,6 +105,7 @@ pub use client::{Client, Transport, Written};
 pub(crate) use clock::{Clock, ClockStep, unix_ms};
 pub(crate) use counters::{AppCells, AppCounts, AppFigures, AppUsage, Counter, DurationCounter, Durations};
 pub(crate) use current::Current;
+pub(crate) use details::{ConnectionDetails, DriverRequest};
 pub use due::Timed;
 pub(crate) use due::{Agenda, Busy, Due};
 #[cfg(test)]
@@ -113,6 +116,7 @@ pub(crate) use handed_over::{
 pub(crate) use histories_elsewhere::{KeptAs, StreamEvent, StreamPart};
 pub(crate) use history_follower::HistoryFollower;
 pub(crate) use interceptor::{FaultInjector, InjectedAnswer, Replacement};
+pub(crate) use lists::{ListPage, ListedChannel};
 pub(crate) use named::{NameFigures, NamedCaller, NamedClient};
 pub(crate) use named_notes::{NoteAnswer, NoteChange};
 pub(crate) use node_histories::NodeHistories;
@@ -137,6 +141,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use crate::app::{App, DuplicateApp};
@@ -179,7 +184,7 @@ pub struct Hub {
     refusals: RefusalCounts,
     /// Refusals of signatures whose cause was looked for.
     examinations: SharedRate,
-    unknown_app_listener: OnceLock<Arc<dyn UnknownAppListener>>,
+    unknown_app_listeners: RwLock<Vec<Arc<dyn UnknownAppListener>>>,
     /// What carries to the other nodes, where there are some.
     bus: CurrentBus,
     /// What ended on nodes of late, where there are several.
@@ -222,7 +227,7 @@ impl Hub {
             counters,
             refusals: RefusalCounts::default(),
             examinations: SharedRate::new(Instant::now()),
-            unknown_app_listener: OnceLock::new(),
+            unknown_app_listeners: RwLock::default(),
             bus: CurrentBus::default(),
             recent_leaves: RecentLeaves::default(),
             recent_publishes,

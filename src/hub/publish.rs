@@ -78,7 +78,9 @@ impl Hub {
     ) -> bool {
         app.count(|cells| cells.events_of(&event.source), 1);
         if !event.source.is_announced() {
-            return self.send_event(app, event, receipts) != Sent::ToNobody;
+            let sent = self.send_event(app, event, receipts) != Sent::ToNobody;
+            self.let_overhear(app, event);
+            return sent;
         }
         let _step = app.begin_step();
         app.interceptor().accepted(event);

@@ -1,21 +1,36 @@
 //! Reaching connections by name, wherever they live: one, some, or all of a user.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use indexmap::set::Slice;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::protocol::{CloseCode, CloseStatus, Frame, SocketId};
 
+use super::details::DetailsReply;
 use super::mailbox::WorkerCommand;
 use super::receipts::until_taken;
 use super::users::Address;
-use super::{AppIndex, AppState, BusAway, Hub};
+use super::{AppIndex, AppState, BusAway, ConnectionDetails, Hub};
+
+/// How long a connection may take to tell of itself. One that is not answered for has most likely ended.
+const DESCRIBE_TIME: Duration = Duration::from_secs(2);
 
 impl Hub {
     /// Whether there is such a connection.
     pub fn is_connected(&self, app: &AppState, socket: SocketId) -> bool {
         self.sockets.worker_of(app.index(), socket).is_some()
+    }
+
+    /// What there is of a connection of this node; `None` if there is no such one, or it does not answer.
+    pub(crate) async fn describe(&self, app: &AppState, socket: SocketId) -> Option<ConnectionDetails> {
+        let (reply, mut answer) = DetailsReply::new();
+        if !self.post_to_socket(app, socket, |app| WorkerCommand::Describe { app, socket, reply }) {
+            return None;
+        }
+        timeout(DESCRIBE_TIME, answer.recv()).await.ok().flatten()
     }
 
     /// Ends one connection of this node. It may come back. `false` if there is no such connection.

@@ -171,6 +171,13 @@ impl SocketTable {
         self.node_limit
     }
 
+    /// Tells of every connection of an app, under the table's lock.
+    pub(super) fn visit(&self, app: AppIndex, tell: impl FnMut(SocketId)) {
+        let by_app = self.by_app.lock();
+        let Some(sockets) = by_app.get(&app) else { return };
+        sockets.counted.keys().chain(sockets.waiting.keys()).copied().for_each(tell);
+    }
+
     /// How many connections an app has.
     pub fn count_of(&self, app: AppIndex) -> usize {
         self.by_app.lock().get(&app).map_or(0, Connections::len)

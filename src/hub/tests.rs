@@ -141,7 +141,7 @@ fn what_is_said_to_very_many_connections_is_said_to_each_of_them_in_turns() {
     let drain: Say = |hub, _| {
         hub.mailboxes.of(0).post(WorkerCommand::Drain { code: CloseCode::OverCapacity, reason: "stopping" })
     };
-    let (closed, looks): (Heard, Heard) = (|signals| signals.close.is_some(), |signals| signals.timer);
+    let (closed, looks): (Heard, Heard) = (|signals| signals.asked.is_some(), |signals| signals.timer);
     for (say, heard, by_all) in [(close, closed, false), (advance, looks, false), (drain, closed, true)] {
         // A worker belongs to its thread.
         let thread = std::thread::spawn(move || {
@@ -268,7 +268,7 @@ fn nobody_waits_for_all_who_are_told_to_close() {
                 actix_web::rt::spawn(std::future::poll_fn(move |context| {
                     let Some(_turn) = worker.turn_of(&mut queued, context) else { return Poll::Pending };
                     client.set_waker(context.waker());
-                    if client.take_signals().close.is_none() {
+                    if client.take_signals().asked.is_none() {
                         waiting.set(waiting.get() + 1);
                         return Poll::Pending;
                     }
@@ -358,7 +358,7 @@ fn a_flood_does_not_keep_what_is_said_to_all_from_anybody() {
         let (mut told, mut looks) = (0, 0);
         while told < OTHERS {
             tokio::task::yield_now().await;
-            told += others.iter().filter(|client| client.take_signals().close.is_some()).count();
+            told += others.iter().filter(|client| client.take_signals().asked.is_some()).count();
             looks += 1;
             assert!(looks < 1000, "{told} have been told");
         }

@@ -140,6 +140,16 @@ impl Users {
             .map_or_else(Vec::new, |addresses| addresses.iter().copied().collect())
     }
 
+    /// Tells of each user who is signed in on this node, with the number of connections, under the lock.
+    pub(super) fn visit(&self, mut tell: impl FnMut(&str, usize)) {
+        self.state.lock().online.iter().for_each(|(id, connections)| tell(id, connections.len()));
+    }
+
+    /// Whether the user is signed in on any node.
+    pub(super) fn is_online(&self, user_id: &str) -> bool {
+        self.state.lock().is_online(user_id)
+    }
+
     /// How many users are signed in on this node, and how many are watched.
     pub(super) fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();

@@ -334,6 +334,16 @@ metrics! {
     USAGE_FAILURES = Counter "heliostat_usage_file_failures_total" []
         "How often admin.usage_file could not be read or written. It is tried again each minute; the figures stay in memory.";
 
+    CONSOLE_VIEWERS = Gauge "heliostat_console_viewers" []
+        "Viewers of the console's live feed.";
+    CONSOLE_BYTES = Gauge "heliostat_console_feed_bytes" []
+        "Bytes of what is kept for viewers of the console's live feed: nothing while there are none.";
+    CONSOLE_ENTRIES = Counter "heliostat_console_entries_total" []
+        "What has happened that some viewer of the console's live feed wanted to be told of, and an entry was made of.";
+    CONSOLE_LEFT_OUT = Counter "heliostat_console_entries_left_out_total" []
+        "What has happened that some viewer of the console's live feed wanted to be told of, and no entry was made of: there was \
+         too much of its kind in a second. Viewers are told how much that was.";
+
     LOG_LINES = Counter "heliostat_log_lines_lost_total" ["reason"]
         "Lines of the log that were not written: dropped (nobody read them in time) or left_out (the same place in the \
          program had said as much before).";

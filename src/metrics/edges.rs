@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::feed::FeedFigures;
 use crate::hub::Apps;
 use crate::net::slots::ConnectionSlots;
 use crate::pipe::wire::{OutgoingFigures, PipeWire};
@@ -22,6 +23,11 @@ pub(super) fn collect(sources: &MetricSources, snapshot: &mut Snapshot) {
     http(sources, snapshot);
     snapshot.tell(is::GUESSING_ADDRESSES, sources.guesses.len(Instant::now()));
     snapshot.tell(is::UNSEEN_GUESSES, sources.guesses.unseen());
+    let FeedFigures { viewers, bytes, entries, left_out } = sources.feed.figures();
+    snapshot.tell(is::CONSOLE_VIEWERS, viewers);
+    snapshot.tell(is::CONSOLE_BYTES, bytes);
+    snapshot.tell(is::CONSOLE_ENTRIES, entries);
+    snapshot.tell(is::CONSOLE_LEFT_OUT, left_out);
     sockets(&sources.slots, snapshot);
     snapshot.tell(is::FALLBACK_SESSIONS, sources.sessions.len());
     snapshot.tell(is::IMPATIENT_SENDS, sources.sessions.impatient());

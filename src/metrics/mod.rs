@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::ClusterView;
+use crate::feed::Feed;
 use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, RefusedAddresses};
 use crate::net::slots::ConnectionSlots;
@@ -54,6 +55,7 @@ pub(crate) struct MetricSources {
     pub(crate) hub: Arc<Hub>,
     /// Of the admin listener's credentials.
     pub(crate) guesses: Arc<RefusedAddresses>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) slots: Arc<ConnectionSlots>,
     pub(crate) unfinished: Arc<UnfinishedBodies>,

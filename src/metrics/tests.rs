@@ -24,6 +24,7 @@ fn metrics(apps: usize) -> Metrics {
         unfinished: Arc::new(UnfinishedBodies::new(0)),
         requests: Arc::default(),
         wire: PipeWire::new(Default::default()),
+        feed: Arc::default(),
         webhooks: Webhooks::new(),
         relays: Relays::new(),
         certificates: None,

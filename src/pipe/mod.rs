@@ -39,6 +39,7 @@ mod spec;
 mod tap;
 mod target;
 mod target_pace;
+mod trial;
 pub(crate) mod wire;
 
 pub use crate::event::{AcceptedEvent, Destination, Source};
@@ -53,3 +54,4 @@ pub use rule::Rule;
 pub use spec::{BadRule, RuleSpec};
 pub use tap::Tap;
 pub(crate) use tap::TapListener;
+pub(crate) use trial::{RuleTrial, TriedEvent};

@@ -127,6 +127,37 @@ impl Rule {
         Some(text)
     }
 
+    /// What it would send of an event: channel, event and payload of each.
+    ///
+    /// # Errors
+    /// With why it does not hear the event.
+    pub(super) fn would_send(
+        &self,
+        event: &AcceptedEvent<'_>,
+    ) -> Result<Vec<(String, String, String)>, String> {
+        let from = event.channel().map(ChannelName::as_str).unwrap_or_default();
+        let Some(star) = self.spec.from.capture(from) else {
+            return Err(format!("the channel {from:?} is none of {:?}", self.spec.from.to_string()));
+        };
+        if self.spec.event != "*" && self.spec.event != *event.name {
+            return Err(format!("the event {:?} is not {:?}", event.name, self.spec.event));
+        }
+        if !self.spec.hears(&event.source) {
+            let by = if self.spec.hears_clients { "over the HTTP API" } else { "by clients" };
+            return Err(format!("it does not hear what is sent {by}"));
+        }
+        if !self.takes(event) {
+            return Err("the payload has not the members that its filter asks for".to_owned());
+        }
+        let name = self.spec.rename.as_deref().unwrap_or(&event.name);
+        let data = self.transform(&event.data).text().into_owned();
+        let sends = self.targets.iter().map(|target| match target.channel(star, self.channel_name_chars) {
+            Ok(channel) => Ok((channel.to_string(), name.to_owned(), data.clone())),
+            Err((to, reason)) => Err(format!("{to:?} cannot be the name of a channel: {reason}")),
+        });
+        sends.collect()
+    }
+
     /// Whether an event may go to a channel now. If it is to wait, a task of the calling thread's runtime sends it when
     /// its time has come; `make` makes what waits.
     fn may_go(

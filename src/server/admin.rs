@@ -10,6 +10,7 @@ use actix_http::{Extensions, HttpService, KeepAlive};
 use actix_server::{Server as ActixServer, ServerHandle};
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::dev::AppConfig;
+use actix_web::http::StatusCode;
 use actix_web::rt::task::JoinHandle;
 use actix_web::{App as WebApp, HttpRequest, HttpResponse, web};
 use tracing::{debug, info};
@@ -22,6 +23,7 @@ use super::service::{self, CLOCK_SLACK, HTTP_DISCONNECT};
 use super::wanted::WantedListener;
 use crate::admin::Admin;
 use crate::config::Config;
+use crate::console::Console;
 use crate::http::body;
 use crate::net::Socket;
 use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
@@ -38,6 +40,7 @@ pub(super) const FILES: u64 = CONNECTIONS as u64 + 14;
 pub(super) struct AdminListener {
     pub(super) sockets: Vec<ListeningSocket>,
     pub(super) admin: Arc<Admin>,
+    pub(super) console: Arc<Console>,
 }
 
 impl AdminListener {
@@ -73,7 +76,7 @@ impl AdminListener {
     /// If its thread cannot be started.
     pub(super) fn serve(self, config: &Config) -> io::Result<ServingAdmin> {
         let url = self.url();
-        let AdminListener { sockets, admin } = self;
+        let AdminListener { sockets, admin, console } = self;
         let slots = Arc::new(ConnectionSlots::new(0, CONNECTIONS, 1));
         let bounds = service::bounds(config);
         let mut server =
@@ -96,7 +99,8 @@ impl AdminListener {
         let server = server.run();
         let handle = server.handle();
         info!(url, "serving the admin listener");
-        Ok(ServingAdmin { handle, running: actix_web::rt::spawn(server), sockets: handles })
+        let overview = actix_web::rt::spawn(console.keep_overview());
+        Ok(ServingAdmin { handle, running: actix_web::rt::spawn(server), overview, sockets: handles })
     }
 }
 
@@ -104,6 +108,8 @@ impl AdminListener {
 pub(super) struct ServingAdmin {
     handle: ServerHandle,
     running: JoinHandle<io::Result<()>>,
+    /// Takes samples.
+    overview: JoinHandle<()>,
     sockets: Vec<SocketHandle>,
 }
 
@@ -133,6 +139,7 @@ impl ServingAdmin {
 
     /// Ends what is left.
     pub(super) async fn end(self) {
+        self.overview.abort();
         self.handle.stop(false).await;
         if let Ok(Err(error)) = self.running.await {
             debug!(%error, "the admin listener did not end in order");
@@ -174,5 +181,9 @@ async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse
         Some(admin) => admin.answer(&request, &mut payload).await,
         None => HttpResponse::InternalServerError().finish(),
     };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        body::switched(&request);
+        return response;
+    }
     body::finish(&request, response, payload).await
 }

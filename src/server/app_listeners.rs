@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tracing::error;
 
 use crate::config::AppConfig;
+use crate::console::Watchers;
 use crate::hub::Listener;
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{Rule, RuleSpec, TapListener};
@@ -22,6 +23,8 @@ pub(super) struct AppListeners {
     /// Backends on the pipe's wire.
     wire: Arc<PipeWire>,
     test_mode: Option<Arc<TestMode>>,
+    /// Those who are there while somebody watches.
+    watchers: Arc<Watchers>,
 }
 
 impl AppListeners {
@@ -30,9 +33,9 @@ impl AppListeners {
         webhooks: Webhooks,
         relays: Relays,
         wire: Arc<PipeWire>,
-        test_mode: Option<Arc<TestMode>>,
+        (test_mode, watchers): (Option<Arc<TestMode>>, Arc<Watchers>),
     ) -> Self {
-        AppListeners { pipes, webhooks, relays, wire, test_mode }
+        AppListeners { pipes, webhooks, relays, wire, test_mode, watchers }
     }
 
     /// The apps have changed.
@@ -67,7 +70,8 @@ impl AppListeners {
         let test = test.map(|test| test as Arc<dyn Listener>);
         let webhooks = self.webhooks.observed_listener(app, webhooks, observer);
         let relays = self.relays.listener(&app.id, relays);
-        test.into_iter().chain(pipes).chain(webhooks).chain(relays).collect()
+        let watcher = self.watchers.listener(&app.id);
+        test.into_iter().chain(pipes).chain(webhooks).chain(relays).chain(watcher).collect()
     }
 
     /// Backends on the pipe's wire.

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::app::{AppRegistry, DuplicateApp};
 use crate::app_admin::{AppsError, InForce, LiveApps, PutInForce};
 use crate::config::{AppConfig, Config};
+use crate::console::RunningApp;
 use crate::hub::Hub;
 use crate::net::tls::{CertificateStatus, Certificates, PreparedCertificates};
 use crate::protocol::CloseCode;
@@ -153,6 +154,13 @@ impl LiveApps for Reloader {
     }
 }
 
+impl RunningApp for Reloader {
+    fn configured(&self, id: &str) -> Option<AppConfig> {
+        let running = self.apps.running.lock();
+        running.apps.iter().find(|configured| configured.app.id == id).cloned()
+    }
+}
+
 impl From<StartError> for AppsError {
     fn from(error: StartError) -> Self {
         AppsError::NotApplied(error.to_string())
@@ -290,7 +298,8 @@ mod tests {
     fn reloader(config: Config) -> Reloader {
         let hub = Hub::new(Vec::new(), config.connection.clone(), 1, 0).unwrap();
         let wire = PipeWire::new(config.pipe.clone());
-        let listeners = AppListeners::new(Vec::new(), Webhooks::new(), Relays::new(), wire, None);
+        let watchers = Arc::new(crate::console::Watchers::new(Arc::default()));
+        let listeners = AppListeners::new(Vec::new(), Webhooks::new(), Relays::new(), wire, (None, watchers));
         let reloader = Reloader::new(hub, listeners, None, Config::default());
         reloader.reload(config).unwrap();
         reloader

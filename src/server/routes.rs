@@ -14,6 +14,7 @@ use super::role::Role;
 use crate::auth::request::{Query, check_stream_timestamp};
 use crate::development::{Development, guard};
 use crate::diagnosis::{Diagnosis, HIDDEN_REASON};
+use crate::feed::Feed;
 use crate::http::Arrival;
 use crate::http::{
     ApiError, Authenticated, BodyBounds, ListenerSettings, Unauthenticated, WorkerRequests, authenticated,
@@ -55,6 +56,8 @@ pub(super) struct RouteContext {
     pub(super) relays: Relays,
     /// Counts the requests of this thread.
     pub(super) requests: Arc<WorkerRequests>,
+    /// What those watch who want to know what happens.
+    pub(super) feed: Arc<Feed>,
 }
 
 /// An endpoint of an app.

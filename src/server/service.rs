@@ -21,6 +21,7 @@ use super::route_name::route_name;
 use super::routes;
 use crate::config::{Config, ServerConfig};
 use crate::development::Development;
+use crate::feed::{Feed, FeedDetails, FeedKind, FeedSubject, beginning};
 use crate::http::{self, BodyBounds, ListenerSettings, RequestCounts, UnfinishedBodies, body};
 use crate::hub::{Hub, RefusedAddresses, Worker};
 use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
@@ -55,6 +56,7 @@ pub(super) struct ServiceParts {
     pub(super) unfinished: Arc<UnfinishedBodies>,
     pub(super) requests: Arc<RequestCounts>,
     pub(super) relays: Relays,
+    pub(super) feed: Arc<Feed>,
 }
 
 /// Serves plain connections on the calling worker thread.
@@ -115,6 +117,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         unfinished,
         requests,
         relays,
+        feed,
         ..
     } = parts;
     let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
@@ -136,6 +139,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         test_mode: test_mode.clone(),
         relays: relays.clone(),
         requests: requests.for_worker(),
+        feed: Arc::clone(feed),
     });
     let listener = websocket::WebSocketListener::new(
         Rc::clone(&settings),
@@ -231,6 +235,26 @@ async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse
             _ => route_name(request.path(), &context.settings.path_prefix),
         };
         context.requests.add(route, request.method(), response.status().as_u16(), began.elapsed());
+        if context.feed.wants_kind(FeedKind::Api) {
+            tell_of_call(&context.feed, &request, response.status().as_u16(), began.elapsed());
+        }
     }
     body::finish(&request, response, payload).await
+}
+
+/// Tells those who watch of a request that was answered, without what signs it.
+#[cold]
+fn tell_of_call(feed: &Feed, request: &HttpRequest, status: u16, duration: Duration) {
+    let mut segments = http::segments(request.path()).skip_while(|segment| segment != "apps").skip(1);
+    let app = segments.next();
+    let Some(app) = app.filter(|app| !app.is_empty()) else { return };
+    let path = beginning(request.path());
+    feed.tell(&FeedSubject::in_app(FeedKind::Api, &app), || FeedDetails {
+        what: "call",
+        method: Some(request.method().as_str().into()),
+        path: Some(path.into()),
+        status: Some(status),
+        duration_ms: Some((duration.as_secs_f64() * 1e6).round() / 1e3),
+        ..FeedDetails::default()
+    });
 }

@@ -12,7 +12,7 @@ use tracing::field::display;
 
 use crate::auth::request::Query;
 use crate::http::Arrival;
-use crate::hub::AddressPlace;
+use crate::hub::{AddressPlace, ConnectionDetails};
 use crate::net::{PeerField, ProxyField, ProxyName, peer_field};
 use crate::telemetry::VALUE_CHARS;
 
@@ -89,6 +89,25 @@ impl ClientInfo {
         match &self.peer {
             KeptPeer::Uncounted(peer) => peer.map(|(address, _)| address),
             KeptPeer::Counted(counted) => Some(counted.0.ip()),
+        }
+    }
+
+    /// Adds what is known here to what is told of its connection.
+    #[cold]
+    pub(crate) fn describe(&self, details: ConnectionDetails) -> ConnectionDetails {
+        let ReportedClient { proxy, origin, client, version } = &*self.reported;
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let address = match &self.peer {
+            KeptPeer::Uncounted(peer) => peer.map(SocketAddr::from),
+            KeptPeer::Counted(counted) => Some(counted.0),
+        };
+        ConnectionDetails {
+            client: text(client),
+            client_version: text(version),
+            address: address.map(|address| address.to_string()),
+            proxy: proxy.map(|proxy| proxy.to_string()),
+            origin: text(origin),
+            ..details
         }
     }
 

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,8 @@ use crate::connection::{
 use crate::diagnosis::{Diagnosis, HIDDEN_REASON};
 use crate::event::AcceptedEvent;
 use crate::hub::{
-    Admission, AppState, Bounds, Client, Due, Refused, ShutdownGuard, Timed, Transport, Worker,
+    Admission, AppState, Bounds, Client, ConnectionDetails, DriverRequest, Due, Refused, ShutdownGuard,
+    Timed, Transport, Worker,
 };
 use crate::protocol::{ChannelName, ChannelType, CloseCode, CloseStatus, Form, Frame, Negotiated};
 
@@ -33,6 +34,15 @@ use crate::net::{PeerField, ProxyField, peer_field};
 
 /// How long a peer may take to answer the close frame before the transport lets go of it.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// Channels that are named where a connection is described. Of more it is told how many there are.
+const DESCRIBED_CHANNELS: usize = 200;
+
+/// Seconds since this was first asked: the age of a connection need not be told more exactly, and one is kept for each.
+fn seconds_since_start() -> u32 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u32::try_from(START.elapsed().as_secs()).unwrap_or(u32::MAX)
+}
 
 /// Everything that one connection is, but for the transport that carries it.
 pub(super) struct Conversation {
@@ -46,6 +56,8 @@ pub(super) struct Conversation {
     /// From the close frame on: the peer's time to answer it.
     grace: Option<Pin<Box<Sleep>>>,
     phase: Phase,
+    /// When it began, in seconds since the process first asked for them.
+    opened: u32,
     /// Stands for the time at which it is to be looked at again.
     due: Due,
     /// Shutdown waits for this connection.
@@ -106,6 +118,7 @@ impl Conversation {
             client_info,
             grace: None,
             phase: Phase::Open,
+            opened: seconds_since_start(),
             due: Due::default(),
             shutdown_guard,
         };
@@ -225,8 +238,10 @@ impl Conversation {
         if signals.overflow {
             self.overflowed();
         }
-        if let Some(close) = signals.close {
-            self.close(close.0, &close.1);
+        match signals.asked.map(|asked| *asked) {
+            Some(DriverRequest::Close(status, reason)) => self.close(status, &reason),
+            Some(DriverRequest::Describe(reply)) => reply.tell(self.describe()),
+            None => {}
         }
         if signals.timer {
             self.tick();
@@ -240,6 +255,25 @@ impl Conversation {
                 self.client.reset();
             }
         }
+    }
+
+    /// What there is of it.
+    #[cold]
+    fn describe(&self) -> ConnectionDetails {
+        let (silent, round_trip, pinged) = self.connection.silence(self.now());
+        let (channels, channel_count) = self.connection.subscribed();
+        let mut channels: Vec<String> = channels.take(DESCRIBED_CHANNELS).map(ToString::to_string).collect();
+        channels.sort_unstable();
+        self.client_info.describe(ConnectionDetails {
+            user_id: self.connection.user().map(|user| user.id().to_string()),
+            age: Some(Duration::from_secs((seconds_since_start() - self.opened).into())),
+            silent: Some(silent),
+            round_trip,
+            pinged,
+            channels,
+            channel_count,
+            ..self.client.details()
+        })
     }
 
     /// Ends it from our side.

@@ -3,7 +3,7 @@
 //! Each endpoint has its own, so that a slow or broken one delays no other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -11,16 +11,20 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
+use crate::app::Key;
+use crate::feed::{FeedDetails, FeedKind, FeedSubject, beginning};
 use crate::hub::{Busy, Due, Timed};
-use crate::outbound::DropLog;
+use crate::outbound::{DropLog, HttpClient};
 use crate::protocol::ChannelName;
 
 use super::batch_queue::{Batch, BatchQueue};
 use super::clock::{system_now, system_time, unix_millis};
+use super::config::DeliverySettings;
 use super::endpoint::WebhookEndpoint;
 use super::log::{Attempt, AttemptOutcome, DeliveryLog};
 use super::observer::{InjectedOutcome, SendAttempt, is_same};
 use super::send_context::SendContext;
+use super::sent::{SentWebhook, SentWebhooks, shown};
 use super::signed::SignedWebhook;
 use super::{BrokerStage, event};
 
@@ -40,6 +44,9 @@ pub(super) struct EndpointSender {
     drops: Mutex<DropLog>,
     /// Numbers the requests, for the log.
     requests: AtomicU64,
+    /// An operator would have nothing sent for now.
+    paused: AtomicBool,
+    sent: Mutex<SentWebhooks>,
 }
 
 impl EndpointSender {
@@ -55,7 +62,45 @@ impl EndpointSender {
             producers: AtomicUsize::new(1),
             drops: Mutex::default(),
             requests: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
+            sent: Mutex::default(),
         }
+    }
+
+    /// Sends nothing from now on, or goes on.
+    pub(super) fn pause(&self, is_paused: bool) {
+        self.paused.store(is_paused, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Whether nothing is sent for now.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// The latest attempts, the newest first.
+    pub(super) fn sent(&self) -> Vec<SentWebhook> {
+        self.sent.lock().all()
+    }
+
+    /// One of them.
+    pub(super) fn find_sent(&self, id: u64) -> Option<SentWebhook> {
+        self.sent.lock().find(id)
+    }
+
+    /// Remembers an attempt, and gives it its id.
+    pub(super) fn remember(&self, sent: SentWebhook) -> u64 {
+        self.sent.lock().add(sent)
+    }
+
+    /// The key that signs.
+    pub(super) fn key(&self) -> &Key {
+        &self.context.key
+    }
+
+    /// What it sends by.
+    pub(super) fn means(&self) -> (&HttpClient, &DeliverySettings) {
+        (&self.context.client, &self.context.delivery)
     }
 
     /// Queues an event, or drops it where too many wait.
@@ -140,7 +185,9 @@ impl EndpointSender {
         loop {
             let pushed = std::mem::take(&mut *self.pushed.lock());
             let now = self.context.clock.now();
-            while under_way.len() < most {
+            // A pause ends with the broker.
+            let is_held = self.is_paused() && *stage.borrow() == BrokerStage::Running;
+            while under_way.len() < most && !is_held {
                 let Some(batch) = self.queue.lock().take(now) else { break };
                 under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone(), std::mem::take(&mut due)));
             }
@@ -149,7 +196,8 @@ impl EndpointSender {
             if under_way.is_empty() && closed && self.queue.lock().is_empty() {
                 return;
             }
-            let ready_at = if under_way.len() < most { self.queue.lock().next_request_at(now) } else { None };
+            let is_free = under_way.len() < most && !is_held;
+            let ready_at = if is_free { self.queue.lock().next_request_at(now) } else { None };
             let ready_at = self.context.clock.sleep_until(ready_at, Timed::WebhookBatch);
             drop(pushed);
             tokio::select! {
@@ -186,7 +234,7 @@ impl EndpointSender {
         // Failures since the pauses began; they begin anew when the broker is about to end.
         let mut failures = 0;
         for number in 1.. {
-            let (outcome, ended, busy) = self.attempt(request, number, &batch.events, &signed).await;
+            let (id, outcome, ended, busy) = self.attempt(request, number, &batch.events, &signed).await;
             if outcome.is_delivered() {
                 self.count_end(events, true);
                 break;
@@ -197,6 +245,7 @@ impl EndpointSender {
                 self.count_end(events, false);
                 break;
             };
+            self.sent.lock().again_at(id, system_time() + again.saturating_duration_since(ended));
             let again = clock.sleep_until(Some(again), Timed::WebhookRetry);
             drop((std::mem::take(&mut due), busy));
             let flushing = *stage.borrow_and_update() != BrokerStage::Running;
@@ -212,7 +261,7 @@ impl EndpointSender {
         batch
     }
 
-    /// Makes one attempt. Returns its outcome, when it ended, and what is to be held until the next wait is known: the
+    /// Makes one attempt. Returns its id, its outcome, when it ended, and what is to be held until the next wait is known: the
     /// observer may advance the clock as soon as it is told of the outcome.
     async fn attempt(
         &self,
@@ -220,18 +269,19 @@ impl EndpointSender {
         number: u32,
         events: &[Arc<str>],
         signed: &SignedWebhook,
-    ) -> (AttemptOutcome, Instant, Busy) {
+    ) -> (u64, AttemptOutcome, Instant, Busy) {
         let SendContext { app_id: app, observer, clock, .. } = &*self.context;
         let sending = SendAttempt { endpoint: &self.endpoint, events, number };
         let at = system_time();
         let begun = system_now();
         let injected_outcome = observer.as_ref().and_then(|observer| observer.injected_outcome(&sending));
-        let (outcome, fault) = match injected_outcome {
-            Some(InjectedOutcome { fault, outcome }) => (outcome, Some(fault)),
+        let ((outcome, answer), fault) = match injected_outcome {
+            Some(InjectedOutcome { fault, outcome }) => ((outcome, None), Some(fault)),
             None => (self.send(signed, number).await, None),
         };
         let duration = system_now().duration_since(begun);
         let ended = clock.now();
+        let told = events;
         let endpoint = &self.endpoint.url;
         let events = events.len();
         let body_bytes = signed.body_bytes();
@@ -249,20 +299,59 @@ impl EndpointSender {
         let counts = &self.context.counts;
         let counter = if outcome.is_delivered() { &counts.requests_taken } else { &counts.requests_failed };
         counter.add_from_anywhere(1);
-        self.log.record(Attempt { at, number, events, body_bytes, duration, outcome: outcome.clone() });
+        let attempt = Attempt { at, number, events, body_bytes, duration, outcome: outcome.clone() };
+        self.tell_feed(&attempt);
+        self.log.record(attempt.clone());
+        let events = told.to_vec();
+        let id = self.remember(SentWebhook {
+            id: 0,
+            request,
+            attempt,
+            events,
+            answer,
+            next_at: None,
+            is_replay: false,
+        });
         let busy = clock.busy(ended);
         if let Some(observer) = observer {
             observer.sent(&sending, &outcome, fault);
         }
-        (outcome, ended, busy)
+        (id, outcome, ended, busy)
     }
 
-    async fn send(&self, signed: &SignedWebhook, number: u32) -> AttemptOutcome {
+    /// Sends a request. Returns how it ended, and the beginning of what was answered.
+    pub(super) async fn send(
+        &self,
+        signed: &SignedWebhook,
+        number: u32,
+    ) -> (AttemptOutcome, Option<Box<str>>) {
         let SendContext { delivery, client, .. } = &*self.context;
         match client.send(signed.request(&self.endpoint, number), delivery.timeout).await {
-            Ok(reply) => AttemptOutcome::Status(reply.status),
-            Err(send_error) => AttemptOutcome::Failure(send_error.to_string()),
+            Ok(reply) => (AttemptOutcome::Status(reply.status), Some(shown(&reply.body))),
+            Err(send_error) => (AttemptOutcome::Failure(send_error.to_string()), None),
         }
+    }
+
+    /// Tells those who watch of an attempt.
+    fn tell_feed(&self, attempt: &Attempt) {
+        let Attempt { number, events, duration, outcome, .. } = attempt;
+        let subject = FeedSubject::in_app(FeedKind::Webhooks, &self.context.app_id);
+        self.context.feed.tell(&subject, || {
+            let (status, reason) = match outcome {
+                AttemptOutcome::Status(status) => (Some(*status), None),
+                AttemptOutcome::Failure(reason) => (None, Some(beginning(reason).into())),
+            };
+            FeedDetails {
+                what: "attempt",
+                url: Some(self.endpoint.url.to_string().into()),
+                attempt: Some(*number),
+                events: Some(*events),
+                duration_ms: Some((duration.as_secs_f64() * 1e6).round() / 1e3),
+                status,
+                reason,
+                ..FeedDetails::default()
+            }
+        });
     }
 
     fn log_given_up(&self, events: usize, attempts: u32) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::Key;
+use crate::feed::Feed;
 use crate::outbound::HttpClient;
 
 use super::clock::WebhookClock;
@@ -20,6 +21,8 @@ pub(super) struct SendContext {
     pub(super) client: HttpClient,
     pub(super) clock: WebhookClock,
     pub(super) counts: Arc<WebhookCounts>,
+    /// What those watch who want to know what happens.
+    pub(super) feed: Arc<Feed>,
     /// The observer of the webhooks; there is none in production.
     pub(super) observer: Option<Arc<dyn Observer>>,
 }

@@ -11,6 +11,7 @@ use tracing::error;
 
 use crate::app::{App, Key};
 use crate::auth::webhook::signing_key;
+use crate::feed::Feed;
 use crate::hub::Listener;
 use crate::outbound::{ConnectorError, HttpClient, SenderThread, TrustedFile};
 
@@ -39,6 +40,7 @@ pub struct Webhooks {
 struct WebhooksShared {
     stage: watch::Sender<BrokerStage>,
     state: Mutex<ServiceState>,
+    feed: Arc<Feed>,
 }
 
 /// The webhooks of all apps, and the thread that sends them.
@@ -92,8 +94,27 @@ pub(crate) fn trusted_file(delivery: &DeliverySettings) -> Option<TrustedFile<'_
 impl Webhooks {
     /// None yet, and no thread.
     pub fn new() -> Self {
+        Webhooks::watched_by(Arc::default())
+    }
+
+    /// The same, of which those are told who watch this.
+    pub(crate) fn watched_by(feed: Arc<Feed>) -> Self {
         let (stage, _) = watch::channel(BrokerStage::Running);
-        Webhooks { shared: Arc::new(WebhooksShared { stage, state: Mutex::default() }) }
+        Webhooks { shared: Arc::new(WebhooksShared { stage, state: Mutex::default(), feed }) }
+    }
+
+    /// What sends to each endpoint of an app, in the order of its configuration.
+    pub(super) fn senders_of(&self, app_id: &str) -> Vec<Arc<EndpointSender>> {
+        let state = self.shared.state.lock();
+        let senders = state.apps.get(app_id).map(|app| &app.senders[..]).unwrap_or_default();
+        senders.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Runs a task on the thread of the webhooks, if there is one.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(thread) = &self.shared.state.lock().thread {
+            thread.spawn(task);
+        }
     }
 
     /// The listener for an app of this configuration; `None` if it has no endpoints. A configuration that has not
@@ -138,7 +159,8 @@ impl Webhooks {
             }
         };
         let watcher = observer.as_ref().map(Arc::downgrade);
-        let context = context(&app.id, key, config, observer, Arc::clone(&counts))?;
+        let feed = Arc::clone(&self.shared.feed);
+        let context = context(&app.id, (key, feed), config, observer, Arc::clone(&counts))?;
         let (listener, senders) = self.start(thread, context, config, &logs, &old_senders);
         state.senders.retain(|sender| sender.strong_count() > 0);
         // Apps that have been removed.
@@ -254,7 +276,7 @@ impl AppWebhooks {
 /// What the senders of an app share; `None`, after saying so, if nothing can be sent.
 fn context(
     app_id: &str,
-    key: &Key,
+    (key, feed): (&Key, Arc<Feed>),
     config: &WebhookConfig,
     observer: Option<Arc<dyn Observer>>,
     counts: Arc<WebhookCounts>,
@@ -269,7 +291,7 @@ fn context(
     let clock = WebhookClock::new(observer.as_ref().map(|observer| observer.clock()));
     let app_id = app_id.to_owned();
     let key = key.clone();
-    Some(Arc::new(SendContext { app_id, key, delivery, client, clock, counts, observer }))
+    Some(Arc::new(SendContext { app_id, key, delivery, client, clock, counts, feed, observer }))
 }
 
 /// The log of an endpoint: the one it had, or a new one.

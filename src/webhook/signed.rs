@@ -41,6 +41,12 @@ impl SignedWebhook {
         request
     }
 
+    /// The same, with a header that marks it.
+    pub(crate) fn marked(mut self, header: &'static str) -> Self {
+        self.headers.insert(HeaderName::from_static(header), HeaderValue::from_static("1"));
+        self
+    }
+
     pub(crate) fn body_bytes(&self) -> usize {
         self.body.len()
     }

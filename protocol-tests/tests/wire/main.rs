@@ -24,6 +24,8 @@ mod client_events;
 mod command_line;
 mod compose;
 mod connection;
+mod console;
+mod console_live;
 mod counts;
 mod development;
 mod exec;

@@ -257,7 +257,7 @@ impl TestClient {
     /// Whether it has been told to end since this was last asked.
     fn is_to_end(&self) -> bool {
         let (tell, told) = std_mpsc::channel();
-        self.do_with(move |_, client| tell.send(client.take_signals().close.is_some()).unwrap());
+        self.do_with(move |_, client| tell.send(client.take_signals().asked.is_some()).unwrap());
         told.recv_timeout(PATIENCE).unwrap()
     }
 

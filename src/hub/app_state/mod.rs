@@ -148,6 +148,10 @@ pub trait Listener: Send + Sync {
 
     /// Something was refused. Few want to know.
     fn refused(&self, _: &Refused<'_>) {}
+
+    /// An event that is not announced was accepted, and has been sent: one that a pipe sends. Whoever hears of it must not
+    /// act on it.
+    fn overheard(&self, _: &AppState, _: &AcceptedEvent<'_>) {}
 }
 
 impl AppState {
@@ -226,6 +230,27 @@ impl AppState {
     pub(super) fn set_listeners(&self, listeners: Listeners) {
         self.listeners.store(Arc::new(listeners));
         self.listening_changed();
+    }
+
+    /// Adds one who listens, behind those who do. Whoever replaces the listeners has to know of it.
+    pub(crate) fn listen_also(&self, listener: &Arc<dyn Listener>) {
+        self.listeners.rcu(|now| {
+            let others = now.iter().filter(|known| !is_same(known, listener)).cloned();
+            others.chain([Arc::clone(listener)]).collect::<Listeners>()
+        });
+        self.listening_changed();
+    }
+
+    /// Removes one who listens.
+    pub(crate) fn listen_no_more(&self, listener: &Arc<dyn Listener>) {
+        self.listeners
+            .rcu(|now| now.iter().filter(|known| !is_same(known, listener)).cloned().collect::<Listeners>());
+        self.listening_changed();
+    }
+
+    /// Whether one listens.
+    pub(crate) fn is_heard_by(&self, listener: &Arc<dyn Listener>) -> bool {
+        self.listeners().iter().any(|known| is_same(known, listener))
     }
 
     /// What tells it from every other app of this hub, also from one of the same id that it was removed for.
@@ -318,7 +343,7 @@ impl AppState {
     }
 
     /// Whether anybody listens at present.
-    pub(super) fn has_listeners(&self) -> bool {
+    pub(crate) fn has_listeners(&self) -> bool {
         self.demand.is_any()
     }
 
@@ -384,6 +409,11 @@ impl Drop for AppState {
     fn drop(&mut self) {
         self.counters.depart(&self.id, self.conflated());
     }
+}
+
+/// Whether both are one listener.
+fn is_same(one: &Arc<dyn Listener>, other: &Arc<dyn Listener>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
 /// The parts of an app's channels, each behind a lock of its own.

@@ -310,15 +310,15 @@ fn a_user_is_terminated_everywhere_or_it_is_said_that_this_is_not_known() {
             let (terminated, ()) =
                 tokio::join!(world.hub.terminate_user_everywhere(&world.app, "ann"), answer);
             assert_eq!((terminated, world.bus.terminated()), (Ok(()), vec!["ann".to_owned()]));
-            world.until("she is told", || ann.client.take_signals().close.is_some()).await;
-            assert!(bob.client.take_signals().close.is_none());
+            world.until("she is told", || ann.client.take_signals().asked.is_some()).await;
+            assert!(bob.client.take_signals().asked.is_none());
             // Nobody answers.
             assert_eq!(world.hub.terminate_user_everywhere(&world.app, "ann").await, Err(BusAway));
             world.bus.go_away();
             assert_eq!(world.hub.terminate_user_everywhere(&world.app, "bob").await, Err(BusAway));
-            world.until("he is told", || bob.client.take_signals().close.is_some()).await;
+            world.until("he is told", || bob.client.take_signals().asked.is_some()).await;
             world.hub.terminate_from_elsewhere("1", "ann");
-            world.until("she is told again", || ann.client.take_signals().close.is_some()).await;
+            world.until("she is told again", || ann.client.take_signals().asked.is_some()).await;
             assert_eq!(world.bus.terminated().len(), 2, "what comes from elsewhere goes no further");
         },
     );

@@ -93,6 +93,11 @@ impl Worker {
                     client.signal_close(code, reason);
                 }
             }
+            WorkerCommand::Describe { app, socket, reply } => {
+                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
+                    client.signal_describe(reply);
+                }
+            }
             WorkerCommand::CloseApp { app, code, reason } => {
                 self.begin_round(SharedSignal::Close(code, reason), Some(app), room);
             }

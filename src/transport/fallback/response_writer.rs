@@ -473,6 +473,10 @@ impl NextFrame {
 }
 
 impl Transport for Rc<ResponseWriter> {
+    fn name(&self) -> &'static str {
+        "fallback"
+    }
+
     fn form(&self) -> Form {
         Form::Quoted
     }

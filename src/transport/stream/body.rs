@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use crate::channel::Wanted;
 use crate::connection::{Cleanup, Ending, Join, JoinAnswer, JoinNumber};
 use crate::http::ApiError;
-use crate::hub::{Client, Due, ShutdownGuard, Timed, Transport, Worker};
+use crate::hub::{Client, ConnectionDetails, DriverRequest, Due, ShutdownGuard, Timed, Transport, Worker};
 use crate::protocol::{ChannelName, CloseCode};
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
@@ -208,10 +208,21 @@ impl<S: StreamEncoder> StreamBody<S> {
             self.state = StreamState::Over;
             return Some(None);
         }
-        if let Some(close) = signals.close {
-            self.ending = Ending::Closed(close.0, close.1.clone().into_owned());
-            self.state = StreamState::Over;
-            return Some(self.client.transport().ending(close.0.code(), &close.1));
+        match signals.asked.map(|asked| *asked) {
+            Some(DriverRequest::Close(status, reason)) => {
+                let ending = self.client.transport().ending(status.code(), &reason);
+                self.ending = Ending::Closed(status, reason.into_owned());
+                self.state = StreamState::Over;
+                return Some(ending);
+            }
+            Some(DriverRequest::Describe(reply)) => {
+                reply.tell(self.client_info.describe(ConnectionDetails {
+                    channels: vec![self.channel.to_string()],
+                    channel_count: 1,
+                    ..self.client.details()
+                }))
+            }
+            None => {}
         }
         if let Some(chunk) = self.client.transport().next() {
             // There is room for the next one.

@@ -57,6 +57,10 @@ impl Transport for Mjpeg {
         false
     }
 
+    fn name(&self) -> &'static str {
+        "stream"
+    }
+
     fn is_stream(&self) -> bool {
         true
     }

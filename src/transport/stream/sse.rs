@@ -106,6 +106,10 @@ impl Transport for Sse {
         }
     }
 
+    fn name(&self) -> &'static str {
+        "stream"
+    }
+
     fn is_stream(&self) -> bool {
         true
     }

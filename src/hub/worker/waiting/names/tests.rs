@@ -149,7 +149,7 @@ fn a_connection_whose_name_has_gone_on_ends_and_if_it_was_there_the_other_node_h
         let mut is_to_end = false;
         world
             .until("it is to end", || {
-                is_to_end |= peer.client.take_signals().close.is_some();
+                is_to_end |= peer.client.take_signals().asked.is_some();
                 is_to_end
             })
             .await;

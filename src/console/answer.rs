@@ -1,0 +1,74 @@
+//! What the console answers: JSON, and what speaks against a request.
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use serde_json::{Value, json};
+
+/// Why a request was not carried out. Nothing has happened then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ConsoleError {
+    /// There is nothing at this path.
+    #[error("{0} is no path of the console")]
+    NotFound(String),
+    /// What it names does not exist.
+    #[error("there is no {what} {name:?} on this node")]
+    Nothing {
+        /// What it would be.
+        what: &'static str,
+        name: String,
+    },
+    /// There is, for another method.
+    #[error("expected {expected}, got {got}")]
+    Method {
+        /// The method that it takes.
+        expected: &'static str,
+        got: String,
+    },
+    /// A form of another page could send it.
+    #[error("expected a body of application/json, got {0:?}")]
+    NotJson(String),
+    /// A parameter or a member is not what it should be.
+    #[error("{name} must be {expected}, got {got}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        expected: String,
+        got: String,
+    },
+    /// What it asks for cannot be done, and why.
+    #[error("{1}")]
+    Refused(StatusCode, String),
+}
+
+impl ConsoleError {
+    fn status(&self) -> StatusCode {
+        match self {
+            ConsoleError::NotFound(_) | ConsoleError::Nothing { .. } => StatusCode::NOT_FOUND,
+            ConsoleError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ConsoleError::NotJson(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ConsoleError::Parameter { .. } => StatusCode::BAD_REQUEST,
+            ConsoleError::Refused(status, _) => *status,
+        }
+    }
+
+    pub(super) fn response(&self) -> HttpResponse {
+        let mut answer = json_answer(self.status(), &json!({ "error": self.to_string() }));
+        if let ConsoleError::Method { expected, .. } = self {
+            answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(expected));
+        }
+        answer
+    }
+}
+
+/// An answer that is read by a program: shown as a page, it is inert.
+pub(super) fn json_answer(status: StatusCode, body: &Value) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("application/json")
+        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .body(body.to_string())
+}
+
+/// An answer to what was done, or asked.
+pub(super) fn done(body: &Value) -> HttpResponse {
+    json_answer(StatusCode::OK, body)
+}

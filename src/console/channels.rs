@@ -1,0 +1,246 @@
+//! The channels of an app: which there are, and what there is of one.
+
+use std::sync::Arc;
+
+use actix_web::web;
+use serde_json::{Value, json};
+
+use super::Console;
+use super::answer::ConsoleError;
+use super::list::{ListRequest, ListScope, given, page};
+use crate::auth::request::Query;
+use crate::channel::{HistoryPosition, HistoryStart};
+use crate::event::Glob;
+use crate::http::{channel_name, history_event_json};
+use crate::hub::{AppState, ListedChannel};
+use crate::protocol::{ChannelName, ChannelType};
+
+/// Members that are shown of a channel. Of more it is told how many there are.
+const MEMBERS: usize = 100;
+
+/// Bytes of the events on a page of a history, or one event.
+const HISTORY_BYTES: usize = 1024 * 1024;
+
+/// Which channels are asked for.
+struct WantedChannels {
+    prefix: String,
+    pattern: Option<Glob>,
+    types: Option<Vec<String>>,
+}
+
+impl WantedChannels {
+    fn read(query: &Query) -> Result<Self, ConsoleError> {
+        let wrong = |name, expected: &str, got: &str| ConsoleError::Parameter {
+            name,
+            expected: expected.to_owned(),
+            got: format!("{got:?}"),
+        };
+        let pattern = match given(query, "pattern") {
+            None => None,
+            Some(text) => {
+                let expected = "a pattern with one * at the most";
+                Some(Glob::parse(&text).ok_or_else(|| wrong("pattern", expected, &text))?)
+            }
+        };
+        let types = given(query, "type").map(|types| types.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let known = ["public", "private", "presence", "encrypted", "cache"];
+        if let Some(other) = types.iter().flatten().find(|name| !known.contains(&name.as_str())) {
+            return Err(wrong("type", &format!("one of {}", known.join(", ")), other));
+        }
+        Ok(WantedChannels { prefix: given(query, "prefix").unwrap_or_default(), pattern, types })
+    }
+
+    fn wants(&self, name: &ChannelName) -> bool {
+        let its_type = name.channel_type();
+        if its_type == ChannelType::ServerToUser {
+            return false;
+        }
+        let text = name.as_str();
+        let is_of =
+            |wanted: &String| wanted == type_name(its_type) || wanted == "cache" && its_type.is_cache();
+        text.starts_with(&self.prefix)
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(text))
+            && self.types.as_ref().is_none_or(|types| types.iter().any(is_of))
+    }
+}
+
+/// What a channel's type is called, whether it is a cache channel or not.
+fn type_name(its_type: ChannelType) -> &'static str {
+    if its_type.is_presence() {
+        "presence"
+    } else if its_type.is_encrypted() {
+        "encrypted"
+    } else if matches!(its_type, ChannelType::Private | ChannelType::PrivateCache) {
+        "private"
+    } else {
+        "public"
+    }
+}
+
+fn listed(channel: &ListedChannel) -> Value {
+    let ListedChannel { summary, subscriptions_here } = channel;
+    let its_type = summary.name.channel_type();
+    json!({
+        "name": summary.name.as_str(),
+        "type": type_name(its_type),
+        "cache": its_type.is_cache(),
+        "subscriptions": summary.subscription_count,
+        "users": its_type.is_presence().then_some(summary.user_count),
+        "subscriptions_here": subscriptions_here,
+    })
+}
+
+/// The name of a channel that an app can have.
+pub(super) fn name(app: &AppState, name: &str) -> Result<ChannelName, ConsoleError> {
+    channel_name(name, &app.app().limits)
+        .map_err(|error| ConsoleError::Refused(error.status(), error.to_string()))
+}
+
+impl Console {
+    /// A page of the channels of an app.
+    pub(super) async fn list_channels(
+        &self,
+        app: &Arc<AppState>,
+        query: &Query,
+    ) -> Result<Value, ConsoleError> {
+        let (asked, wanted) = (ListRequest::read(query)?, WantedChannels::read(query)?);
+        let app = Arc::clone(app);
+        let found = blocking(move || {
+            app.list_channels(asked.after.as_deref(), asked.limit, |name| wanted.wants(name))
+        });
+        let key = |channel: &ListedChannel| channel.summary.name.to_string();
+        Ok(page(&found.await?, (&self.node(), ListScope::Cluster), key, listed))
+    }
+
+    /// One channel, whether it is occupied or not.
+    pub(super) async fn channel(&self, app: &Arc<AppState>, text: &str) -> Result<Value, ConsoleError> {
+        let name = name(app, text)?;
+        let its_type = name.channel_type();
+        let found = app.listed_channel(&name);
+        let mut shown = match &found {
+            Some(found) => listed(found),
+            None => json!({
+                "name": name.as_str(),
+                "type": type_name(its_type),
+                "cache": its_type.is_cache(),
+                "subscriptions": 0,
+                "users": its_type.is_presence().then_some(0),
+                "subscriptions_here": 0,
+            }),
+        };
+        shown["occupied"] = found.is_some().into();
+        shown["node"] = self.node().into();
+        if its_type.is_presence() {
+            let members = app.list_members(&name, MEMBERS);
+            let users = found.map_or(0, |found| found.summary.user_count);
+            shown["members_left_out"] = users.saturating_sub(members.len()).into();
+            let member = |(id, info): &(String, Option<String>)| json!({ "user_id": id, "user_info": info });
+            shown["members"] = members.iter().map(member).collect();
+        }
+        shown["cached"] = match its_type.is_cache() {
+            false => Value::Null,
+            true => self
+                .hub
+                .recall(app, &name)
+                .await
+                .map_or(Value::Null, |(data, left)| json!({ "data": data, "left_ms": super::millis(left) })),
+        };
+        let keeps = app.app().history(&name);
+        shown["history"] = keeps.map_or(Value::Null, |keeps| json!({ "most_events": keeps.events }));
+        Ok(shown)
+    }
+
+    /// A page of the connections that are subscribed to a channel.
+    pub(super) async fn subscribers(
+        &self,
+        app: &Arc<AppState>,
+        text: &str,
+        query: &Query,
+    ) -> Result<Value, ConsoleError> {
+        let (name, asked) = (name(app, text)?, ListRequest::read(query)?);
+        let (app, after) = (Arc::clone(app), asked.after_socket()?);
+        let found = blocking(move || app.list_subscribers(&name, after, asked.limit)).await?;
+        Ok(page(
+            &found,
+            (&self.node(), ListScope::Node),
+            |(socket, _)| socket.to_string(),
+            |(socket, user_id)| json!({ "socket_id": socket.to_string(), "user_id": user_id }),
+        ))
+    }
+
+    /// A page of what a channel keeps of its last events.
+    pub(super) async fn channel_history(
+        &self,
+        app: &Arc<AppState>,
+        text: &str,
+        query: &Query,
+    ) -> Result<Value, ConsoleError> {
+        let (name, asked) = (name(app, text)?, ListRequest::read(query)?);
+        if app.app().history(&name).is_none() {
+            return Err(ConsoleError::Nothing { what: "history of the channel", name: text.to_owned() });
+        }
+        let start = match &asked.after {
+            None => HistoryStart::Oldest,
+            Some(text) => {
+                HistoryStart::Behind(HistoryPosition::parse(text).ok_or_else(|| ConsoleError::Parameter {
+                    name: "after",
+                    expected: "the position of an event".to_owned(),
+                    got: format!("{text:?}"),
+                })?)
+            }
+        };
+        let found = self.hub.read_history(app, &name, start, (asked.limit, HISTORY_BYTES)).await;
+        let found = found.unwrap_or_default();
+        let events = found.events.iter();
+        let events: Vec<Value> =
+            events.filter_map(|(place, event)| history_event_json(*place, event, &name)).collect();
+        Ok(json!({ "events": events, "complete": found.complete, "has_more": found.has_more }))
+    }
+}
+
+/// Does what takes long where there is much, on a thread where that keeps nobody waiting.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ConsoleError> {
+    web::block(work).await.map_err(|_| {
+        let status = actix_web::http::StatusCode::SERVICE_UNAVAILABLE;
+        ConsoleError::Refused(status, "it could not be looked up".to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_wanted_by_name_and_type() {
+        let wants = |query: &str, name: &str| {
+            let name = ChannelName::parse(name, 164).unwrap();
+            WantedChannels::read(&Query::parse(query)).unwrap().wants(&name)
+        };
+        for (query, name) in [
+            ("", "room"),
+            ("prefix=presence-", "presence-room"),
+            ("pattern=*-1", "room-1"),
+            ("type=private,public", "private-room"),
+            ("type=cache", "private-cache-room"),
+            ("type=private", "private-cache-room"),
+            ("type=encrypted", "private-encrypted-room"),
+        ] {
+            assert!(wants(query, name), "{query} {name}");
+        }
+        for (query, name) in [
+            ("", "#server-to-user-1"),
+            ("prefix=a", "room"),
+            ("pattern=*-1", "room-2"),
+            ("type=private", "private-encrypted-room"),
+            ("type=public", "presence-room"),
+            ("type=cache", "room"),
+        ] {
+            assert!(!wants(query, name), "{query} {name}");
+        }
+        for query in ["pattern=a*b*", "type=secret"] {
+            assert!(WantedChannels::read(&Query::parse(query)).is_err(), "{query}");
+        }
+    }
+}

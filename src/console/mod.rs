@@ -1,0 +1,393 @@
+//! The console: what there is and what happens, in a browser and for the command line, on the admin listener.
+//!
+//! It answers requests that were let in, and knows neither sockets nor who may ask: that is `admin`'s. What happens comes
+//! from the feed, and the apps tell it only while somebody watches them.
+
+mod answer;
+mod assets;
+mod channels;
+mod connections;
+mod list;
+mod live;
+mod overview;
+mod pipe;
+mod send;
+mod watch;
+mod watchers;
+mod webhooks;
+
+pub(crate) use watchers::Watchers;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value, json};
+use tracing::info;
+
+use crate::admin::ControlRoutes;
+use crate::auth::request::Query;
+use crate::config::AppConfig;
+use crate::feed::{ENTRY_TEXT_BYTES, Feed, VIEWER_ENTRIES_PER_SECOND, VIEWERS};
+use crate::http::{BodyBounds, UnfinishedBodies, body};
+use crate::hub::{AppState, Hub, unix_ms};
+use crate::node::Readiness;
+use crate::pipe::wire::PipeWire;
+use crate::webhook::Webhooks;
+
+use answer::{ConsoleError, done};
+use overview::{Overview, SAMPLE_EVERY};
+
+/// Bytes of a body.
+const BODY_BYTES: usize = 256 * 1024;
+
+/// Bytes of bodies that have not come whole, all of the console's together.
+const UNFINISHED_BYTES: usize = 4 * 1024 * 1024;
+
+/// What the console is about.
+pub(crate) struct Console {
+    hub: Arc<Hub>,
+    readiness: Arc<Readiness>,
+    watchers: Arc<Watchers>,
+    /// The API by which apps are changed.
+    apps_api: Arc<dyn ControlRoutes>,
+    webhooks: Webhooks,
+    wire: Arc<PipeWire>,
+    running: Arc<dyn RunningApp>,
+    written_config: Option<String>,
+    overview: Arc<Overview>,
+    bounds: BodyBounds,
+    started: Instant,
+}
+
+/// What it is made of.
+pub(crate) struct ConsoleParts {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) watchers: Arc<Watchers>,
+    pub(crate) apps_api: Arc<dyn ControlRoutes>,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) wire: Arc<PipeWire>,
+    pub(crate) running: Arc<dyn RunningApp>,
+    /// The configuration as text, as it was at the start.
+    pub(crate) written_config: Option<String>,
+    /// How long a body may take.
+    pub(crate) body_timeout: Duration,
+}
+
+/// Knows the apps as they are configured now.
+pub(crate) trait RunningApp: Send + Sync {
+    /// The app of this id.
+    fn configured(&self, id: &str) -> Option<AppConfig>;
+}
+
+/// The console as a part of the admin listener.
+pub(crate) struct ConsoleRoutes(pub(crate) Arc<Console>);
+
+type ConsoleAnswer = Result<HttpResponse, ConsoleError>;
+
+impl Console {
+    /// Of this node, since now.
+    pub(crate) fn new(parts: ConsoleParts) -> Self {
+        let ConsoleParts {
+            hub,
+            readiness,
+            watchers,
+            apps_api,
+            webhooks,
+            wire,
+            running,
+            written_config,
+            body_timeout,
+        } = parts;
+        let unfinished = Arc::new(UnfinishedBodies::new(UNFINISHED_BYTES));
+        let bounds = BodyBounds { bytes: BODY_BYTES, timeout: body_timeout, unfinished };
+        watchers.listen_to_strangers(&hub);
+        let overview = Arc::default();
+        Console {
+            hub,
+            readiness,
+            watchers,
+            apps_api,
+            webhooks,
+            wire,
+            running,
+            written_config,
+            overview,
+            bounds,
+            started: Instant::now(),
+        }
+    }
+
+    fn feed(&self) -> &Arc<Feed> {
+        self.watchers.feed()
+    }
+
+    /// Takes samples for the overview, until it is dropped.
+    pub(crate) async fn keep_overview(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let console = Arc::clone(&self);
+            // It fails only if it panics: the next one may not.
+            let _ = web::block(move || console.overview.sample(&console.hub, &console.webhooks)).await;
+        }
+    }
+
+    /// Viewers have come or gone.
+    fn look_at_watched(&self) {
+        self.watchers.look(&self.hub);
+    }
+
+    /// The node's name.
+    fn node(&self) -> String {
+        self.hub.node_id().to_string()
+    }
+
+    async fn carry_out(
+        self: &Arc<Self>,
+        request: &HttpRequest,
+        path: &[&str],
+        payload: &mut web::Payload,
+    ) -> ConsoleAnswer {
+        let path: Vec<&str> = path.to_vec();
+        if let ["api", "apps-admin", rest @ ..] = path.as_slice() {
+            return Ok(self.apps_api.answer(request, rest, payload).await);
+        }
+        match *request.method() {
+            Method::GET | Method::HEAD => self.show(request, &path, payload).await,
+            Method::POST => {
+                let ["api", path @ ..] = path.as_slice() else { return Err(method(request, "GET, HEAD")) };
+                let asked = self.body(request, payload).await?;
+                self.act(request, path, &asked).await
+            }
+            _ => Err(method(request, "GET, HEAD, POST")),
+        }
+    }
+
+    /// What is asked for without changing anything.
+    async fn show(
+        self: &Arc<Self>,
+        request: &HttpRequest,
+        path: &[&str],
+        payload: &mut web::Payload,
+    ) -> ConsoleAnswer {
+        let query = Query::parse(request.query_string());
+        match path {
+            [] => {
+                Ok(HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/console/")).finish())
+            }
+            ["live"] => live::begin(self, request, payload).await,
+            ["live", "payloads", seq] => self.payload(seq),
+            ["api", "status"] => Ok(done(&self.status())),
+            ["api", "nodes"] => Ok(done(&self.nodes())),
+            ["api", "overview"] => self.show_overview(&query),
+            ["api", "config"] => Ok(done(&self.config())),
+            ["api", "apps", app, rest @ ..] => {
+                let shown = self.show_of_app(&self.app(app)?, rest, &query).await?;
+                shown.map(|shown| done(&shown)).ok_or_else(|| not_found(request))
+            }
+            [name] => assets::answer(request, name).ok_or_else(|| not_found(request)),
+            _ => Err(not_found(request)),
+        }
+    }
+
+    /// What there is of an app; `None` if the path leads nowhere.
+    async fn show_of_app(
+        &self,
+        app: &Arc<AppState>,
+        path: &[&str],
+        query: &Query,
+    ) -> Result<Option<Value>, ConsoleError> {
+        Ok(Some(match *path {
+            ["channels"] => self.list_channels(app, query).await?,
+            ["channels", name] => self.channel(app, name).await?,
+            ["channels", name, "subscribers"] => self.subscribers(app, name, query).await?,
+            ["channels", name, "history"] => self.channel_history(app, name, query).await?,
+            ["connections"] => self.list_connections(app, query).await?,
+            ["connections", socket] => self.connection(app, socket).await?,
+            ["users"] => self.list_users(app, query).await?,
+            ["users", id] => self.user(app, id),
+            ["webhooks"] => self.webhooks(app),
+            ["pipe"] => self.pipe(app),
+            ["webhooks", index, "attempts", id] => self.webhook_attempt(app, index, id)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What changes something. The log hears who has done what.
+    async fn act(&self, request: &HttpRequest, path: &[&str], asked: &Map<String, Value>) -> ConsoleAnswer {
+        let ["apps", app, path @ ..] = path else { return Err(not_found(request)) };
+        let app = self.app(app)?;
+        let peer = request.peer_addr().map(tracing::field::display);
+        info!(peer, app = app.id(), path = request.path(), "asked of the console");
+        let acted = match *path {
+            ["connections", socket, "close"] => self.close_connection(&app, socket, asked)?,
+            ["users", id, "terminate"] => self.terminate_user(&app, id).await?,
+            ["send"] => self.send(&app, asked).await?,
+            ["pipe", "try"] => self.try_pipe(&app, asked)?,
+            ["why"] => {
+                let refused = |sentence| ConsoleError::Refused(StatusCode::UNPROCESSABLE_ENTITY, sentence);
+                self.hub.explain(&app, asked).map_err(refused)?
+            }
+            ["webhooks", ref path @ ..] => {
+                let acted = self.act_on_webhooks(&app, path, asked).await?;
+                acted.ok_or_else(|| not_found(request))?
+            }
+            _ => return Err(not_found(request)),
+        };
+        Ok(done(&acted))
+    }
+
+    fn show_overview(&self, query: &Query) -> ConsoleAnswer {
+        let app = list::given(query, "app");
+        let shown = self.overview.show(app.as_deref());
+        let mut shown = shown.ok_or_else(|| ConsoleError::Nothing {
+            what: "overview of the app",
+            name: app.clone().unwrap_or_default(),
+        })?;
+        let refusals = self.hub.refusals().into_iter();
+        let refusals =
+            refusals.map(|((what, code), count)| json!({ "what": what, "code": code, "count": count }));
+        shown.insert("refusals".into(), app.is_none().then(|| refusals.collect::<Vec<_>>()).into());
+        shown.insert("app".into(), app.into());
+        shown.insert("node".into(), self.node().into());
+        shown.insert("now".into(), unix_ms().into());
+        Ok(done(&Value::Object(shown)))
+    }
+
+    /// The body of a request that changes something: a JSON object, as no form of another page can send it.
+    async fn body(
+        &self,
+        request: &HttpRequest,
+        payload: &mut web::Payload,
+    ) -> Result<Map<String, Value>, ConsoleError> {
+        let given = request.headers().get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok());
+        let media_type = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err(ConsoleError::NotJson(given.unwrap_or_default().to_owned()));
+        }
+        let read = body::read(request, payload, &self.bounds).await;
+        let text = read.map_err(|error| ConsoleError::Refused(error.status(), error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| ConsoleError::Parameter {
+            name: "the body",
+            expected: "a JSON object".to_owned(),
+            got: format!("something else: {error}"),
+        })
+    }
+
+    /// The app of this id.
+    fn app(&self, id: &str) -> Result<Arc<AppState>, ConsoleError> {
+        let nothing = || ConsoleError::Nothing { what: "app", name: id.to_owned() };
+        self.hub.apps().by_id(id).cloned().ok_or_else(nothing)
+    }
+
+    fn status(&self) -> Value {
+        let reason = self.readiness.check_all().err();
+        let state = self.hub.apps();
+        let apps: Vec<Value> = state.iter().map(|app| self.app_status(app)).collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "node": self.node(),
+            "uptime_ms": millis(self.started.elapsed()),
+            "now": unix_ms(),
+            "cluster": self.readiness.nodes().is_some(),
+            "ready": reason.is_none(),
+            "reason": reason.map(|reason| reason.to_string()),
+            "viewers": self.feed().figures().viewers,
+            "apps": apps,
+            "limits": {
+                "entry_text_bytes": ENTRY_TEXT_BYTES,
+                "viewers": VIEWERS,
+                "entries_per_second": VIEWER_ENTRIES_PER_SECOND,
+            },
+        })
+    }
+
+    fn app_status(&self, state: &AppState) -> Value {
+        let app = state.app();
+        json!({
+            "id": app.id,
+            "key": app.keys.first().map(|key| &key.key),
+            "enabled": app.enabled,
+            "connections": self.hub.connections_of(state),
+            "client_events": app.client_events,
+            "subscription_count": app.subscription_count,
+            "history": app.keeps_history(),
+            "webhooks": self.webhooks.endpoints(&app.id).len(),
+        })
+    }
+
+    /// The nodes of the cluster; none where this node is alone.
+    fn nodes(&self) -> Value {
+        let mut report = self.readiness.nodes().unwrap_or_else(|| json!({ "nodes": [] }));
+        report["self"] = self.node().into();
+        report
+    }
+
+    /// The configuration as it was at the start.
+    fn config(&self) -> Value {
+        json!({ "toml": self.written_config, "as_of": "start", "node": self.node() })
+    }
+
+    /// A payload that an entry of the feed names. It is what some client sent, so it is nothing but a picture at the most.
+    fn payload(&self, seq: &str) -> ConsoleAnswer {
+        let nothing = || ConsoleError::Nothing { what: "payload of the entry", name: seq.to_owned() };
+        let kept = seq.parse().ok().and_then(|seq| self.feed().payload(seq)).ok_or_else(nothing)?;
+        let plain = kept.media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let is_picture =
+            ["png", "jpeg", "webp", "gif", "avif"].iter().any(|of| plain == format!("image/{of}"));
+        let content_type = if is_picture || plain.starts_with("video/") {
+            header::HeaderValue::from_str(&plain).ok()
+        } else {
+            None
+        };
+        let plain = header::HeaderValue::from_static("application/octet-stream");
+        Ok(HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, content_type.unwrap_or(plain)))
+            .insert_header((
+                header::CONTENT_SECURITY_POLICY,
+                "default-src 'none'; sandbox; frame-ancestors 'none'",
+            ))
+            .body(kept.content))
+    }
+}
+
+/// Milliseconds of a time.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn not_found(request: &HttpRequest) -> ConsoleError {
+    ConsoleError::NotFound(request.path().to_owned())
+}
+
+fn method(request: &HttpRequest, expected: &'static str) -> ConsoleError {
+    ConsoleError::Method { expected, got: request.method().to_string() }
+}
+
+impl ControlRoutes for ConsoleRoutes {
+    fn answer<'r>(
+        &'r self,
+        request: &'r HttpRequest,
+        path: &'r [&'r str],
+        payload: &'r mut web::Payload,
+    ) -> Pin<Box<dyn Future<Output = HttpResponse> + 'r>> {
+        Box::pin(async move {
+            match self.0.carry_out(request, path, payload).await {
+                Ok(answer) => answer,
+                Err(error) => error.response(),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for ConsoleRoutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! Sends what an operator writes: to channels, to a user, to one connection, or a batch.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::Console;
+use super::answer::ConsoleError;
+use super::channels::blocking;
+use super::list::socket;
+use crate::event::{AcceptedEvent, Destination, Source};
+use crate::http::publish_for_operator;
+use crate::hub::AppState;
+use crate::protocol::event_name::check_published;
+use crate::protocol::json::Data;
+
+/// Channels without subscribers that are told of.
+const WARNINGS: usize = 5;
+
+/// Channels that are looked at for one that is nearly called so.
+const LOOKED_AT: usize = 10_000;
+
+impl Console {
+    /// Sends it, and tells how many connections it was for.
+    pub(super) async fn send(
+        &self,
+        app: &Arc<AppState>,
+        asked: &Map<String, Value>,
+    ) -> Result<Value, ConsoleError> {
+        if let Some(id) = text(asked, "socket_id")? {
+            return self.send_to_socket(app, id, asked);
+        }
+        let bodies = match asked.get("batch") {
+            Some(Value::Array(batch)) => batch.iter().map(of_batch).collect::<Result<Vec<_>, _>>()?,
+            Some(other) => return Err(wrong("batch", "an array of objects", other)),
+            None => vec![body(asked)?],
+        };
+        let published = publish_for_operator(&self.hub, app, &bodies).await;
+        let published =
+            published.map_err(|error| ConsoleError::Refused(error.status(), error.to_string()))?;
+        let (mut channels, mut unheard) = (Map::new(), Vec::new());
+        for event in &published {
+            let mut told = event.attributes.clone();
+            told["receivers"] = event.receivers.into();
+            let name = event.channel.as_str();
+            if event.receivers == 0 && !channels.contains_key(name) && unheard.len() < WARNINGS {
+                unheard.push(name.to_owned());
+            }
+            channels.insert(name.to_owned(), told);
+        }
+        let of = Arc::clone(app);
+        let warnings = blocking(move || unheard.iter().map(|name| nobody(&of, name)).collect::<Vec<_>>());
+        let warnings = warnings.await?;
+        let receivers: usize = published.iter().map(|event| event.receivers).sum();
+        Ok(json!({ "receivers": receivers, "channels": channels, "warnings": warnings }))
+    }
+
+    fn send_to_socket(
+        &self,
+        app: &Arc<AppState>,
+        id: &str,
+        asked: &Map<String, Value>,
+    ) -> Result<Value, ConsoleError> {
+        let refused = |sentence: String| ConsoleError::Refused(StatusCode::BAD_REQUEST, sentence);
+        let named = socket("socket_id", id)?;
+        let name = text(asked, "name")?.unwrap_or_default();
+        let limits = &app.app().limits;
+        check_published(name, limits.event_name_chars).map_err(|error| refused(error.to_string()))?;
+        let data = data(asked.get("data").unwrap_or(&Value::Null));
+        let data = Data::of_text(&data);
+        if data.bytes() > limits.event_payload_bytes {
+            let most = limits.event_payload_bytes;
+            return Err(refused(format!("data may have {most} bytes, got {}", data.bytes())));
+        }
+        let to = Destination::Connection(named);
+        let event = AcceptedEvent { source: Source::Pipe, to, name: name.into(), data, raw: None };
+        if self.hub.accept(app, &event) {
+            Ok(json!({ "receivers": 1, "channels": {}, "warnings": [] }))
+        } else {
+            Err(ConsoleError::Nothing { what: "connection", name: id.to_owned() })
+        }
+    }
+}
+
+/// An event of a batch, as the body of a request.
+fn of_batch(event: &Value) -> Result<String, ConsoleError> {
+    event.as_object().map_or_else(|| Err(wrong("batch", "an array of objects", event)), body)
+}
+
+/// One event as the body of a request to the HTTP API.
+fn body(asked: &Map<String, Value>) -> Result<String, ConsoleError> {
+    let mut body = Map::new();
+    for (name, value) in asked {
+        let (name, value) = match name.as_str() {
+            "data" => ("data", Value::String(data(value))),
+            "except" => ("socket_id", value.clone()),
+            "user_id" => {
+                let id = value.as_str().ok_or_else(|| wrong("user_id", "a text", value))?;
+                ("channel", format!("#server-to-user-{id}").into())
+            }
+            "name" | "channel" | "channels" | "info" | "socket_id" => (name.as_str(), value.clone()),
+            _ => {
+                let expected =
+                    "one of channels, channel, user_id, socket_id, batch, name, data, except and info";
+                return Err(wrong("a member", expected, &Value::String(name.clone())));
+            }
+        };
+        body.insert(name.to_owned(), value);
+    }
+    Ok(Value::Object(body).to_string())
+}
+
+/// The payload as subscribers are sent it: a text as it is, anything else as JSON.
+fn data(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn text<'a>(asked: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, ConsoleError> {
+    match asked.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+        Some(other) => Err(wrong(name, "a text", other)),
+    }
+}
+
+fn wrong(name: &'static str, expected: &str, got: &Value) -> ConsoleError {
+    ConsoleError::Parameter { name, expected: expected.to_owned(), got: got.to_string() }
+}
+
+/// What is said where nobody is subscribed: with the channel that is most nearly called so and has somebody.
+fn nobody(app: &AppState, name: &str) -> String {
+    let found = app.list_channels(None, LOOKED_AT, |_| true);
+    let near = found.items.iter().map(|channel| (distance(name, channel.summary.name.as_str()), channel));
+    let near = near.filter(|(distance, _)| *distance <= 1 + name.chars().count() / 3);
+    match near.min_by_key(|(distance, _)| *distance) {
+        None => format!("nobody is subscribed to {name}"),
+        Some((_, channel)) => {
+            let count = channel.summary.subscription_count;
+            let are = if count == 1 { "connection is" } else { "connections are" };
+            format!("nobody is subscribed to {name}; {count} {are} subscribed to {}", channel.summary.name)
+        }
+    }
+}
+
+/// How many characters have to be changed, added or left out to make one name of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_becomes_what_a_backend_would_send() {
+        let body = |json: Value| {
+            body(json.as_object().unwrap()).map(|text| serde_json::from_str::<Value>(&text).unwrap())
+        };
+        let asked = json!({ "channels": ["a"], "name": "e", "data": { "a": 1 }, "except": "1.2", "info": "user_count" });
+        let expected = json!({ "channels": ["a"], "name": "e", "data": "{\"a\":1}", "socket_id": "1.2", "info": "user_count" });
+        assert_eq!(body(asked), Ok(expected));
+        let asked = json!({ "user_id": "ann", "name": "e", "data": "<b>" });
+        assert_eq!(body(asked), Ok(json!({ "channel": "#server-to-user-ann", "name": "e", "data": "<b>" })));
+        assert!(body(json!({ "chanels": ["a"] })).is_err());
+    }
+
+    #[test]
+    fn the_distance_of_two_names() {
+        for (one, other, expected) in
+            [("", "", 0), ("room", "room", 0), ("room", "rom", 1), ("my-room", "our-rooms", 4)]
+        {
+            assert_eq!((distance(one, other), distance(other, one)), (expected, expected), "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The webhooks of an app: what was sent to each endpoint, and what an operator may have sent.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::answer::ConsoleError;
+use super::{Console, millis};
+use crate::hub::AppState;
+use crate::webhook::{AttemptOutcome, EventType, NotSent, OperatorAttempt, SentWebhook, ShownEndpoint};
+
+/// Bytes of a request that are shown.
+const BODY_SHOWN: usize = 64 * 1024;
+
+impl Console {
+    /// The endpoints of an app, with the latest attempts of each.
+    pub(super) fn webhooks(&self, app: &AppState) -> Value {
+        let endpoints = self.webhooks.shown(app.id());
+        let endpoints: Vec<Value> = endpoints.iter().enumerate().map(endpoint).collect();
+        json!({ "endpoints": endpoints, "node": self.node(), "scope": "node" })
+    }
+
+    /// One attempt, with what was sent and answered.
+    pub(super) fn webhook_attempt(
+        &self,
+        app: &AppState,
+        index: &str,
+        id: &str,
+    ) -> Result<Value, ConsoleError> {
+        let (index, id) = (number("endpoint", index)?, number("attempt", id)?);
+        let endpoints = self.webhooks.shown(app.id());
+        let found =
+            endpoints.get(index).and_then(|of| Some((of, of.sent.iter().find(|sent| sent.id == id as u64)?)));
+        let (of, sent) =
+            found.ok_or_else(|| ConsoleError::Nothing { what: "attempt", name: format!("{index}/{id}") })?;
+        let body = format!(
+            "{{\"events\":[{}]}}",
+            sent.events.iter().map(|event| &**event).collect::<Vec<_>>().join(",")
+        );
+        let cut = (0..=BODY_SHOWN.min(body.len())).rev().find(|at| body.is_char_boundary(*at)).unwrap_or(0);
+        let mut shown = attempt(sent);
+        shown["request"] = json!({
+            "url": of.endpoint.url.to_string(),
+            "body": body[..cut],
+            "body_cut": cut < body.len(),
+        });
+        shown["answer"] = match (&sent.attempt.outcome, &sent.answer) {
+            (AttemptOutcome::Status(status), answer) => json!({ "status": status, "body": answer }),
+            (AttemptOutcome::Failure(_), _) => Value::Null,
+        };
+        Ok(shown)
+    }
+
+    /// Does to an endpoint what an operator asks for.
+    pub(super) async fn act_on_webhooks(
+        &self,
+        app: &Arc<AppState>,
+        path: &[&str],
+        asked: &Map<String, Value>,
+    ) -> Result<Option<Value>, ConsoleError> {
+        let [index, rest @ ..] = path else { return Ok(None) };
+        let index = number("endpoint", index)?;
+        Ok(Some(match rest {
+            ["pause"] | ["resume"] => {
+                let is_paused = rest == ["pause"];
+                self.webhooks.pause(app.id(), index, is_paused).map_err(not_sent)?;
+                json!({ "paused": is_paused })
+            }
+            ["sample"] => {
+                let wanted = match asked.get("event").and_then(Value::as_str).filter(|name| !name.is_empty())
+                {
+                    None => None,
+                    Some(name) => Some(event_type(name)?),
+                };
+                let settings = app.app().share();
+                told(&self.webhooks.send_sample(settings, index, wanted).await.map_err(not_sent)?)
+            }
+            ["attempts", id, "replay"] => {
+                let id = number("attempt", id)? as u64;
+                told(&self.webhooks.replay(app.id(), index, id).await.map_err(not_sent)?)
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+fn number(name: &'static str, text: &str) -> Result<usize, ConsoleError> {
+    text.parse().map_err(|_| ConsoleError::Parameter {
+        name,
+        expected: "a number".to_owned(),
+        got: format!("{text:?}"),
+    })
+}
+
+fn event_type(name: &str) -> Result<EventType, ConsoleError> {
+    let known = EventType::ALL.into_iter().find(|known| known.name() == name);
+    known.ok_or_else(|| ConsoleError::Parameter {
+        name: "event",
+        expected: format!("one of {}", EventType::ALL.map(EventType::name).join(", ")),
+        got: format!("{name:?}"),
+    })
+}
+
+fn not_sent(why: NotSent) -> ConsoleError {
+    let status = match why {
+        NotSent::NoEndpoint | NotSent::NoAttempt => StatusCode::NOT_FOUND,
+        NotSent::Nothing => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    ConsoleError::Refused(status, why.to_string())
+}
+
+fn told(sent: &OperatorAttempt) -> Value {
+    let (status, error) = ended(&sent.outcome);
+    json!({ "status": status, "error": error, "answer": sent.answer, "duration_ms": millis(sent.duration) })
+}
+
+fn ended(outcome: &AttemptOutcome) -> (Option<u16>, Option<&str>) {
+    match outcome {
+        AttemptOutcome::Status(status) => (Some(*status), None),
+        AttemptOutcome::Failure(reason) => (None, Some(reason)),
+    }
+}
+
+fn endpoint((index, shown): (usize, &ShownEndpoint)) -> Value {
+    let ShownEndpoint { endpoint, counts, waiting, waiting_bytes, oldest, is_paused, sent } = shown;
+    let failed = sent.iter().filter(|sent| !sent.attempt.outcome.is_delivered()).count();
+    json!({
+        "index": index,
+        "url": endpoint.url.to_string(),
+        "events": endpoint.events.iter().map(EventType::name).collect::<Vec<_>>(),
+        "channels": endpoint.channels.as_ref().map(ToString::to_string),
+        "paused": is_paused,
+        "waiting": waiting,
+        "waiting_bytes": waiting_bytes,
+        "oldest_ms": millis(*oldest),
+        "delivered": counts.delivered,
+        "dropped": counts.dropped,
+        "given_up": counts.given_up,
+        "failed_of_latest": failed,
+        "attempts": sent.iter().map(attempt).collect::<Vec<_>>(),
+    })
+}
+
+fn attempt(sent: &SentWebhook) -> Value {
+    let (status, error) = ended(&sent.attempt.outcome);
+    json!({
+        "id": sent.id,
+        "request": sent.request,
+        "at": unix(sent.attempt.at),
+        "number": sent.attempt.number,
+        "events": sent.attempt.events,
+        "body_bytes": sent.attempt.body_bytes,
+        "duration_ms": millis(sent.attempt.duration),
+        "status": status,
+        "error": error,
+        "next_at": sent.next_at.map(unix),
+        "replay": sent.is_replay,
+    })
+}
+
+fn unix(time: SystemTime) -> u64 {
+    millis(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}

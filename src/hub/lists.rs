@@ -1,0 +1,184 @@
+//! Lists of what there is, a page at a time: connections, users, channels and their subscribers. Each page is found by
+//! looking at all that there is, and takes the room of a page. Not to be called on a worker's thread.
+
+use std::collections::BTreeMap;
+
+use crate::protocol::{ChannelName, SocketId};
+
+use super::{AppState, ChannelSummary, Hub};
+
+/// One page of a list, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListPage<T> {
+    pub(crate) items: Vec<T>,
+    /// How many there are on all pages.
+    pub(crate) total: usize,
+    /// Whether there is a page behind this one.
+    pub(crate) has_more: bool,
+}
+
+/// A channel in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListedChannel {
+    pub(crate) summary: ChannelSummary,
+    /// Subscribed connections of this node.
+    pub(crate) subscriptions_here: usize,
+}
+
+/// The first of what comes behind a place, in order.
+struct FirstBehind<'k, K: ?Sized, O, T> {
+    after: Option<&'k K>,
+    most: usize,
+    found: BTreeMap<O, T>,
+    total: usize,
+    has_more: bool,
+}
+
+impl<'k, K: Ord + ?Sized, O: Ord + std::borrow::Borrow<K>, T> FirstBehind<'k, K, O, T> {
+    fn new(after: Option<&'k K>, most: usize) -> Self {
+        FirstBehind { after, most, found: BTreeMap::new(), total: 0, has_more: false }
+    }
+
+    /// Looks at one more.
+    fn offer(&mut self, key: &K, make: impl FnOnce() -> (O, T)) {
+        self.total += 1;
+        if self.after.is_some_and(|after| key <= after) {
+            return;
+        }
+        if self.found.len() >= self.most {
+            self.has_more = true;
+            if self.found.last_key_value().is_none_or(|(last, _)| last.borrow() <= key) {
+                return;
+            }
+            self.found.pop_last();
+        }
+        let (key, value) = make();
+        self.found.insert(key, value);
+    }
+
+    fn page(self) -> ListPage<T> {
+        ListPage { items: self.found.into_values().collect(), total: self.total, has_more: self.has_more }
+    }
+}
+
+impl Hub {
+    /// Connections of an app on this node.
+    pub(crate) fn list_connections(
+        &self,
+        app: &AppState,
+        after: Option<SocketId>,
+        most: usize,
+    ) -> ListPage<SocketId> {
+        let mut first = FirstBehind::<SocketId, SocketId, SocketId>::new(after.as_ref(), most);
+        self.sockets.visit(app.index(), |socket| first.offer(&socket, || (socket, socket)));
+        first.page()
+    }
+}
+
+impl AppState {
+    /// Occupied channels that are `wanted`, in the order of their names.
+    pub(crate) fn list_channels(
+        &self,
+        after: Option<&str>,
+        most: usize,
+        wanted: impl Fn(&ChannelName) -> bool,
+    ) -> ListPage<ListedChannel> {
+        let mut first = FirstBehind::<str, String, ListedChannel>::new(after, most);
+        for entry in self.channels.iter().filter(|entry| wanted(entry.key()) && !entry.value().is_vacant()) {
+            let (name, channel) = entry.pair();
+            first.offer(name.as_str(), || {
+                let summary = ChannelSummary {
+                    name: name.clone(),
+                    subscription_count: channel.subscription_count(),
+                    user_count: channel.presence().map_or(0, |presence| presence.user_count()),
+                };
+                let subscriptions_here = channel.subscribers().count();
+                (name.as_str().to_owned(), ListedChannel { summary, subscriptions_here })
+            });
+        }
+        first.page()
+    }
+
+    /// A channel as it would be in the list; `None` if nobody is subscribed.
+    pub(crate) fn listed_channel(&self, name: &ChannelName) -> Option<ListedChannel> {
+        let summary = self.channel(name)?;
+        let subscriptions_here = self.channels.get(name).map_or(0, |entry| entry.subscribers().count());
+        Some(ListedChannel { summary, subscriptions_here })
+    }
+
+    /// Connections of this node that are subscribed to a channel, each with its member on presence channels.
+    pub(crate) fn list_subscribers(
+        &self,
+        channel: &ChannelName,
+        after: Option<SocketId>,
+        most: usize,
+    ) -> ListPage<(SocketId, Option<String>)> {
+        let mut first =
+            FirstBehind::<SocketId, SocketId, (SocketId, Option<String>)>::new(after.as_ref(), most);
+        if let Some(entry) = self.channels.get(channel) {
+            entry.visit_subscribers(|socket, member| {
+                first.offer(&socket, || (socket, (socket, member().map(|id| id.to_string()))));
+            });
+        }
+        first.page()
+    }
+
+    /// Members of a presence channel on all nodes, in the order in which they came, with what is told of each: so many.
+    pub(crate) fn list_members(&self, channel: &ChannelName, most: usize) -> Vec<(String, Option<String>)> {
+        let Some(entry) = self.channels.get(channel) else { return Vec::new() };
+        let Some(presence) = entry.presence() else { return Vec::new() };
+        let text = |text: &str| text.to_owned();
+        presence.shown().take(most).map(|(id, info)| (text(id), info.map(text))).collect()
+    }
+
+    /// Users who are signed in on this node and whose ids begin so, each with the number of their connections.
+    pub(crate) fn list_users(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> ListPage<(String, usize)> {
+        let mut first = FirstBehind::<str, String, (String, usize)>::new(after, most);
+        self.users.visit(|id, connections| {
+            if id.starts_with(prefix) {
+                first.offer(id, || (id.to_owned(), (id.to_owned(), connections)));
+            }
+        });
+        first.page()
+    }
+
+    /// The connections of this node that are signed in as the user, so many of them.
+    pub(crate) fn sockets_of_user(&self, user_id: &str, most: usize) -> Vec<SocketId> {
+        self.users.connections(user_id).into_iter().map(|(_, socket)| socket).take(most).collect()
+    }
+
+    /// Whether the user is signed in on any node.
+    pub(crate) fn is_online(&self, user_id: &str) -> bool {
+        self.users.is_online(user_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_follow_each_other_and_miss_nothing() {
+        let names: Vec<String> = (0..25).map(|n| format!("c{:02}", n * 7 % 25)).collect();
+        let page = |after: Option<&str>| {
+            let mut first = FirstBehind::<str, String, String>::new(after, 10);
+            names.iter().for_each(|name| first.offer(name, || (name.clone(), name.clone())));
+            first.page()
+        };
+        let first = page(None);
+        let second = page(first.items.last().map(String::as_str));
+        let third = page(second.items.last().map(String::as_str));
+        assert_eq!([first.has_more, second.has_more, third.has_more], [true, true, false]);
+        assert_eq!([first.total, third.total, third.items.len()], [25, 25, 5]);
+        let all: Vec<String> = [first.items, second.items, third.items].concat();
+        let mut sorted = names.clone();
+        sorted.sort();
+        assert_eq!(all, sorted);
+        assert!(page(Some("c24")).items.is_empty() && !page(Some("c24")).has_more);
+    }
+}

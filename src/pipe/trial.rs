@@ -1,0 +1,87 @@
+//! What a rule would make of an event, told and not done.
+
+use std::borrow::Cow;
+
+use crate::event::{AcceptedEvent, Destination, Source};
+use crate::protocol::json::Data;
+use crate::protocol::{ChannelName, SocketId};
+
+use super::Rule;
+
+/// An event that rules are tried on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TriedEvent<'e> {
+    pub(crate) channel: &'e ChannelName,
+    pub(crate) event: &'e str,
+    /// The payload as subscribers are sent it.
+    pub(crate) data: &'e str,
+    /// A client sends it; else a backend publishes it.
+    pub(crate) from_client: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RuleTrial {
+    pub(crate) matches: bool,
+    /// Why, or why not.
+    pub(crate) why: String,
+    /// What it would send: channel, event and payload of each.
+    pub(crate) sends: Vec<(String, String, String)>,
+}
+
+impl Rule {
+    /// What it would make of an event, whatever its pace would say.
+    pub(crate) fn try_on(&self, tried: &TriedEvent<'_>) -> RuleTrial {
+        let source = if tried.from_client {
+            Source::Client { socket_id: SocketId::new(1, 1), user_id: None }
+        } else {
+            Source::Http
+        };
+        let event = AcceptedEvent {
+            source,
+            to: Destination::Subscribers { channel: tried.channel.clone(), except: None },
+            name: Cow::Borrowed(tried.event),
+            data: Data::of_text(tried.data),
+            raw: None,
+        };
+        let no = |why: String| RuleTrial { matches: false, why, sends: Vec::new() };
+        match self.would_send(&event) {
+            Err(why) => no(why),
+            Ok(sends) if sends.is_empty() => {
+                let why = "it hears the event, and sends it nowhere".to_owned();
+                RuleTrial { matches: true, why, sends }
+            }
+            Ok(sends) => RuleTrial { matches: true, why: "it hears the event".to_owned(), sends },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::Limits;
+    use crate::pipe::RuleSpec;
+
+    #[test]
+    fn a_rule_says_what_it_would_do_and_why_not() {
+        let channel = |name| ChannelName::parse(name, 164).unwrap();
+        let mut spec = RuleSpec::parse("cam-*:frame=mirror-*:copy").unwrap();
+        spec.filter.insert("kind".into(), "camera".into());
+        let rule = Rule::new(spec, &Limits::default()).unwrap();
+        let tried = |on: &str, event: &str, data: &str, from_client| {
+            rule.try_on(&TriedEvent { channel: &channel(on), event, data, from_client })
+        };
+        let data = r#"{"kind":"camera"}"#;
+        let sent = tried("cam-1", "frame", data, true);
+        assert_eq!(sent.sends, [("mirror-1".to_owned(), "copy".to_owned(), data.to_owned())]);
+        for (on, event, data, from_client, why) in [
+            ("dog-1", "frame", data, true, "the channel"),
+            ("cam-1", "other", data, true, "the event"),
+            ("cam-1", "frame", data, false, "HTTP"),
+            ("cam-1", "frame", "{}", true, "payload"),
+        ] {
+            let not = tried(on, event, data, from_client);
+            assert!(!not.matches && not.sends.is_empty() && not.why.contains(why), "{not:?}");
+        }
+    }
+}

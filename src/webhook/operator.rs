@@ -1,0 +1,166 @@
+//! What an operator may ask of the webhooks of an app: what was sent to each endpoint, to have it sent once more, a sample, and a
+//! pause.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+
+use crate::app::App;
+
+use super::EventType;
+use super::clock::{system_now, system_time, unix_millis};
+use super::endpoint::WebhookEndpoint;
+use super::endpoint_sender::EndpointSender;
+use super::event;
+use super::log::{Attempt, AttemptOutcome, DeliveryCounts};
+use super::sample;
+use super::sent::{SentWebhook, shown};
+use super::service::Webhooks;
+use super::signed::SignedWebhook;
+
+/// Marks what is sent once more by an operator.
+const REPLAY_HEADER: &str = "x-heliostat-replay";
+
+/// One endpoint of an app, as an operator sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct ShownEndpoint {
+    pub(crate) endpoint: WebhookEndpoint,
+    pub(crate) counts: DeliveryCounts,
+    /// Events that wait or are under way, their bytes, and for how long the oldest has waited.
+    pub(crate) waiting: usize,
+    pub(crate) waiting_bytes: usize,
+    pub(crate) oldest: Duration,
+    pub(crate) is_paused: bool,
+    /// The latest attempts, the newest first.
+    pub(crate) sent: Vec<SentWebhook>,
+}
+
+/// What came of a request that an operator had sent.
+#[derive(Clone, Debug)]
+pub(crate) struct OperatorAttempt {
+    pub(crate) outcome: AttemptOutcome,
+    pub(crate) duration: Duration,
+    pub(crate) answer: Option<Box<str>>,
+}
+
+/// What an operator has waited for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotSent {
+    /// There is no such endpoint.
+    #[error("there is no such endpoint")]
+    NoEndpoint,
+    /// The attempt has been forgotten, or there never was one.
+    #[error("the attempt is not remembered any more")]
+    NoAttempt,
+    /// The endpoint could not be told of it, or there is no key.
+    #[error("nothing could be sent")]
+    Nothing,
+}
+
+impl Webhooks {
+    /// The endpoints of an app, in the order of its configuration.
+    pub(crate) fn shown(&self, app_id: &str) -> Vec<ShownEndpoint> {
+        let shown = |sender: Arc<EndpointSender>| {
+            let (waiting_bytes, oldest) = sender.backlog();
+            ShownEndpoint {
+                endpoint: sender.endpoint.clone(),
+                counts: sender.log.counts(),
+                waiting: sender.waiting(),
+                waiting_bytes,
+                oldest,
+                is_paused: sender.is_paused(),
+                sent: sender.sent(),
+            }
+        };
+        self.senders_of(app_id).into_iter().map(shown).collect()
+    }
+
+    /// Has an endpoint sent nothing from now on, or goes on. What comes meanwhile waits within the bounds of the queue.
+    ///
+    /// # Errors
+    /// If there is no such endpoint.
+    pub(crate) fn pause(&self, app_id: &str, index: usize, is_paused: bool) -> Result<(), NotSent> {
+        self.sender(app_id, index)?.pause(is_paused);
+        Ok(())
+    }
+
+    /// Sends once more what an attempt sent, signed anew and marked; the queue and its attempts are not touched.
+    ///
+    /// # Errors
+    /// See [`NotSent`].
+    pub(crate) async fn replay(
+        &self,
+        app_id: &str,
+        index: usize,
+        id: u64,
+    ) -> Result<OperatorAttempt, NotSent> {
+        let sender = self.sender(app_id, index)?;
+        let sent = sender.find_sent(id).ok_or(NotSent::NoAttempt)?;
+        let (tell, told) = oneshot::channel();
+        self.spawn(async move {
+            // Whoever asked may have gone.
+            let _ = tell.send(sender.send_again(sent).await);
+        });
+        told.await.ok().flatten().ok_or(NotSent::Nothing)
+    }
+
+    /// Sends a sample to an endpoint, of this type, or of the first one that it wants.
+    ///
+    /// # Errors
+    /// See [`NotSent`].
+    pub(crate) async fn send_sample(
+        &self,
+        app: Arc<App>,
+        index: usize,
+        event_type: Option<EventType>,
+    ) -> Result<OperatorAttempt, NotSent> {
+        let sender = self.sender(&app.id, index)?;
+        let (tell, told) = oneshot::channel();
+        self.spawn(async move {
+            let (client, delivery) = sender.means();
+            let event_type = event_type.unwrap_or_else(|| sample::usual_type(&sender.endpoint));
+            let result = sample::send(client, &app, delivery, &sender.endpoint, event_type).await;
+            let _ = tell.send(result.map(|result| {
+                let (outcome, answer) = match result.reply {
+                    Ok(reply) => (AttemptOutcome::Status(reply.status), Some(shown(&reply.body))),
+                    Err(error) => (AttemptOutcome::Failure(error.to_string()), None),
+                };
+                OperatorAttempt { outcome, duration: result.duration, answer }
+            }));
+        });
+        told.await.ok().flatten().ok_or(NotSent::Nothing)
+    }
+
+    fn sender(&self, app_id: &str, index: usize) -> Result<Arc<EndpointSender>, NotSent> {
+        self.senders_of(app_id).into_iter().nth(index).ok_or(NotSent::NoEndpoint)
+    }
+}
+
+impl EndpointSender {
+    /// Makes one attempt to send the same events, apart from those in the queue.
+    async fn send_again(&self, sent: SentWebhook) -> Option<OperatorAttempt> {
+        let (at, begun) = (system_time(), system_now());
+        let body = event::body(unix_millis(), sent.events.iter().map(|event| &**event));
+        let signed = SignedWebhook::new(body, self.key(), &self.endpoint)?.marked(REPLAY_HEADER);
+        let body_bytes = signed.body_bytes();
+        let (outcome, answer) = self.send(&signed, 1).await;
+        let duration = system_now().duration_since(begun);
+        let attempt = Attempt {
+            at,
+            number: 1,
+            events: sent.events.len(),
+            body_bytes,
+            duration,
+            outcome: outcome.clone(),
+        };
+        self.remember(SentWebhook {
+            attempt,
+            answer: answer.clone(),
+            next_at: None,
+            is_replay: true,
+            ..sent
+        });
+        Some(OperatorAttempt { outcome, duration, answer })
+    }
+}
