@@ -98,7 +98,7 @@ fn figures_are_open_on_a_loopback_address() {
     {
         let _ = admin.ask(path, "").error(404);
     }
-    for path in ["/api", "/api/nothing", "/console", "/console/", "/%61pi/apps/"] {
+    for path in ["/api", "/api/nothing", "/console/nothing", "/console/api", "/%61pi/apps/"] {
         assert_unauthorized(&admin.ask(path, ""), path);
         assert_unauthorized(&admin.ask(path, &bearer("another")), path);
         for right in [bearer(TOKEN).as_str(), BASIC] {
@@ -188,7 +188,7 @@ fn a_proxy_on_this_machine_opens_nothing() {
 fn on_other_addresses_everything_takes_credentials() {
     let settings = format!("host = \"0.0.0.0\"\ntoken = \"{TOKEN}\"\npassword = \"{PASSWORD}\"");
     let Some(admin) = Admin::start("", &settings) else { return };
-    for path in FIGURES.into_iter().chain(["/nothing", "/api/nothing", "/console"]) {
+    for path in FIGURES.into_iter().chain(["/nothing", "/api/nothing", "/console/nothing"]) {
         let wrong_user = BASIC.replace("YWRtaW46", "cm9vdDo6");
         for wrong in
             ["", &bearer("another"), &bearer(""), &bearer(PASSWORD), "Authorization: x\r\n", &wrong_user]
