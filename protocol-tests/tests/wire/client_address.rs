@@ -385,19 +385,19 @@ fn guesses_of_credentials_come_to_an_end() {
     assert_eq!(ask(&target, "/nowhere", "").status, 429);
     let right = "Authorization: Bearer the-right-token\r\n";
     let wrong = "Authorization: Bearer the-wrong-token\r\n";
-    assert_eq!(ask(&admin, "/console", right).status, 404, "nothing is there yet, and he may know");
-    assert_eq!([(); 2].map(|()| ask(&admin, "/console", wrong).status), [401, 401]);
+    assert_eq!(ask(&admin, "/console/nothing", right).status, 404, "nothing is there yet, and he may know");
+    assert_eq!([(); 2].map(|()| ask(&admin, "/console/nothing", wrong).status), [401, 401]);
     for told in [right, wrong] {
-        let refused = ask(&admin, "/console", told);
+        let refused = ask(&admin, "/console/nothing", told);
         assert_eq!(refused.status, 429, "{refused}");
         assert!(refused.header("retry-after").is_some(), "{refused}");
     }
     assert_eq!(ask(&admin, "/metrics", "").status, 200, "figures are open on this machine");
     let proxied = format!("{right}X-Forwarded-For: 192.0.2.1\r\n");
-    assert_eq!(ask(&admin, "/console", &proxied).status, 404, "a proxy on this machine is not its programs");
+    assert_eq!(ask(&admin, "/console/nothing", &proxied).status, 404, "a proxy on this machine is not its programs");
     let guess = format!("{wrong}X-Forwarded-For: 192.0.2.2\r\n");
-    assert_eq!([(); 3].map(|()| ask(&admin, "/console", &guess).status), [401, 401, 429]);
-    assert_eq!(ask(&admin, "/console", &proxied).status, 404, "an operator who comes by it is not shut out");
+    assert_eq!([(); 3].map(|()| ask(&admin, "/console/nothing", &guess).status), [401, 401, 429]);
+    assert_eq!(ask(&admin, "/console/nothing", &proxied).status, 404, "an operator who comes by it is not shut out");
     for what in ["looked at by the admin listener", "come by this proxy"] {
         line(target.broker().unwrap(), &["refused too often", what]);
     }
