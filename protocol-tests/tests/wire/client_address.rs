@@ -394,10 +394,18 @@ fn guesses_of_credentials_come_to_an_end() {
     }
     assert_eq!(ask(&admin, "/metrics", "").status, 200, "figures are open on this machine");
     let proxied = format!("{right}X-Forwarded-For: 192.0.2.1\r\n");
-    assert_eq!(ask(&admin, "/console/nothing", &proxied).status, 404, "a proxy on this machine is not its programs");
+    assert_eq!(
+        ask(&admin, "/console/nothing", &proxied).status,
+        404,
+        "a proxy on this machine is not its programs"
+    );
     let guess = format!("{wrong}X-Forwarded-For: 192.0.2.2\r\n");
     assert_eq!([(); 3].map(|()| ask(&admin, "/console/nothing", &guess).status), [401, 401, 429]);
-    assert_eq!(ask(&admin, "/console/nothing", &proxied).status, 404, "an operator who comes by it is not shut out");
+    assert_eq!(
+        ask(&admin, "/console/nothing", &proxied).status,
+        404,
+        "an operator who comes by it is not shut out"
+    );
     for what in ["looked at by the admin listener", "come by this proxy"] {
         line(target.broker().unwrap(), &["refused too often", what]);
     }
