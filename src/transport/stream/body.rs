@@ -166,10 +166,26 @@ impl<S: StreamEncoder> StreamBody<S> {
         if self.state == StreamState::Over || self.client.is_stopped() {
             return Poll::Ready(Err(ApiError::ShuttingDown));
         }
-        let Some(close) = self.client.take_signals().close else { return Poll::Pending };
-        let (code, reason) = (close.0, close.1.into_owned());
+        let (code, reason) = match self.client.take_signals().asked.map(|asked| *asked) {
+            Some(DriverRequest::Close(code, reason)) => (code, reason.into_owned()),
+            Some(DriverRequest::Describe(reply)) => {
+                reply.tell(self.describe());
+                return Poll::Pending;
+            }
+            None => return Poll::Pending,
+        };
         self.ending = Ending::Closed(code, reason.clone());
         Poll::Ready(Err(ApiError::NotAdmitted { code, reason }))
+    }
+
+    /// What there is of it.
+    #[cold]
+    fn describe(&self) -> ConnectionDetails {
+        self.client_info.describe(ConnectionDetails {
+            channels: vec![self.channel.to_string()],
+            channel_count: 1,
+            ..self.client.details()
+        })
     }
 
     /// A chunk of the body, or its end, if there is either now.
@@ -215,13 +231,7 @@ impl<S: StreamEncoder> StreamBody<S> {
                 self.state = StreamState::Over;
                 return Some(ending);
             }
-            Some(DriverRequest::Describe(reply)) => {
-                reply.tell(self.client_info.describe(ConnectionDetails {
-                    channels: vec![self.channel.to_string()],
-                    channel_count: 1,
-                    ..self.client.details()
-                }))
-            }
+            Some(DriverRequest::Describe(reply)) => reply.tell(self.describe()),
             None => {}
         }
         if let Some(chunk) = self.client.transport().next() {

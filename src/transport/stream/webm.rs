@@ -73,6 +73,10 @@ impl Transport for Webm {
         true
     }
 
+    fn name(&self) -> &'static str {
+        "stream"
+    }
+
     fn is_stream(&self) -> bool {
         true
     }
