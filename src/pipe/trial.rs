@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_rule_says_what_it_would_do_and_why_not() {
-        let channel = |name| ChannelName::parse(name, 164).unwrap();
+        let channel = |name: &str| ChannelName::parse(name, 164).unwrap();
         let mut spec = RuleSpec::parse("cam-*:frame=mirror-*:copy").unwrap();
         spec.filter.insert("kind".into(), "camera".into());
         let rule = Rule::new(spec, &Limits::default()).unwrap();
