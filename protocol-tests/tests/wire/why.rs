@@ -10,6 +10,8 @@ use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::{Credentials, Message, Socket, Target, unique};
 use serde_json::{Value, json};
 
+use crate::admin::TOKEN;
+use crate::admin_apps::Api;
 use crate::eventually;
 
 const APPS: &str =
@@ -260,4 +262,68 @@ fn what_the_broker_refuses_the_command_line_tells_in_one_line() {
         let (said, complaint) = run(command().args(arguments), 2);
         assert!(said.is_empty() && complaint.contains("expected"), "{arguments:?}: {complaint}");
     }
+}
+
+/// What only heliostat tells: its connections, what its webhooks were sent, and what happens while it happens, with the causes of
+/// refusals and the channel that was perhaps meant.
+#[test]
+fn the_command_line_asks_the_admin_listener() {
+    let Some(api) = Api::start() else { return };
+    let url = format!("http://127.0.0.1:{}", api.admin.port);
+    let asked = |arguments: &[&str]| {
+        let mut command = command();
+        command.args(arguments).args(["--admin", &url, "--app", "1001"]).env("HELIOSTAT_ADMIN_TOKEN", TOKEN);
+        command
+    };
+    let mut socket = api.broker.connect();
+    let (told, _) = run(&mut asked(&["connections"]), 0);
+    assert_eq!(told, format!("{}\n", socket.id));
+    let (told, _) = run(&mut asked(&["connections", &socket.id]), 0);
+    assert!(told.contains(&socket.id) && told.lines().any(|line| line.ends_with("  js")), "{told}");
+    let (told, _) = run(&mut asked(&["webhooks", "attempts"]), 0);
+    assert_eq!(told, "the app has no webhooks\n");
+    let (said, complaint) = run(asked(&["connections"]).env("HELIOSTAT_ADMIN_TOKEN", "another"), 1);
+    assert!(said.is_empty() && complaint.contains(" answered 401: "), "{complaint}");
+
+    let channel = unique("private-room-");
+    let auth = channel_auth(&socket.app, "1.2", channel.strip_prefix("private-").unwrap(), None);
+    let upper = auth.replace(&auth[auth.len() - 64..], &auth[auth.len() - 64..].to_uppercase());
+    let told = tailed(&mut asked(&["tail", "--kind", "refusals", "--lines", "1"]), || {
+        subscribe(&mut socket, &channel, &upper);
+    });
+    assert!(told.contains("refused") && told.contains(&channel) && told.contains("because "), "{told}");
+
+    socket.subscribe("my-channel");
+    let told = tailed(&mut asked(&["tail", "--kind", "events", "--lines", "1"]), || {
+        let call = json!({ "name": "e", "channel": "my-chanel", "data": "x" });
+        assert_eq!(api.broker.post("/events", &call).send().status, 200);
+    });
+    assert!(
+        told.ends_with("  my-chanel  e  nobody: 1 connection is subscribed to my-channel  x\n"),
+        "{told}"
+    );
+    let told = tailed(&mut asked(&["tail", "--json", "--kind", "events", "--lines", "1"]), || {
+        let call = json!({ "name": "e", "channel": "my-channel", "data": "x" });
+        assert_eq!(api.broker.post("/events", &call).send().status, 200);
+    });
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["receivers"], 1, "{told}");
+
+    let closed = api.broker.connect();
+    run(&mut asked(&["connections", &closed.id, "--close"]), 0);
+    let mut closed = closed;
+    closed.expect_close_with(4200);
+}
+
+/// What a command prints that ends when enough has happened: this is done until it has.
+#[track_caller]
+fn tailed(command: &mut Command, mut happens: impl FnMut()) -> String {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command runs");
+    eventually("the command has seen enough", || {
+        happens();
+        child.try_wait().expect("a child can be waited for")
+    });
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the command ends");
+    let said = String::from_utf8(stdout).unwrap();
+    assert!(status.success(), "{said}{}", String::from_utf8_lossy(&stderr));
+    said
 }
