@@ -48,6 +48,7 @@ mod http_rates;
 mod http_unread;
 mod import;
 mod isolation;
+mod lan;
 mod latest_only;
 mod listeners;
 mod log;
