@@ -22,7 +22,8 @@ export const APP = { id: '1001', key: 'app-key', secret: 'app-secret' };
  * @param {import('node:test').TestContext} t
  * @param {{ port?: number, args?: string[], env?: Record<string, string> }} [options]  port 0 is any free one
  * @returns {Promise<{ url: string, host: string, port: number, reload: () => void, stop: () => Promise<void>,
- *   crash: () => Promise<void> }>}  `reload` makes it read its configuration again; `crash` ends it without a word
+ *   crash: () => Promise<void>, adminUrl: () => Promise<string> }>}  `reload` makes it read its configuration again; `crash`
+ *   ends it without a word; `adminUrl` is where its admin listener is, if it has one
  */
 export async function startBroker(t, { port = 0, args = [], env = {} } = {}) {
   if (!existsSync(BINARY)) {
@@ -58,14 +59,28 @@ export async function startBroker(t, { port = 0, args = [], env = {} } = {}) {
     process.off('exit', kill);
   };
 
+  const admin = adminUrl(child, ended);
   const url = new URL(await listening(child, ended));
   const reload = () => { child.kill('SIGHUP'); };
-  return { url: url.origin, host: url.hostname, port: Number(url.port), reload, stop, crash };
+  return { url: url.origin, host: url.hostname, port: Number(url.port), reload, stop, crash, adminUrl: () => admin };
 }
 
 /** Settings of the developer's own broker must not reach this one. */
 function withoutSettings(env) {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('HELIOSTAT_')));
+}
+
+/** The address on the line by which the broker says where its admin listener is; `null` if it ends without one. */
+function adminUrl(child, ended) {
+  return new Promise((resolve) => {
+    let output = '';
+    child.stdout.on('data', (text) => {
+      output = (output + text).slice(-LOG_KEPT_CHARACTERS);
+      const found = /serves the admin listener on (http:\/\/[^\s/]+)/.exec(output);
+      if (found) resolve(found[1]);
+    });
+    ended.then(() => resolve(null));
+  });
 }
 
 /** The address on the line by which the broker says that it accepts connections. */

@@ -16,7 +16,32 @@ macro_rules! assets {
 }
 
 /// Every file that a browser asks for.
-const ASSETS: &[(&str, &str)] = assets!["index.html"];
+const ASSETS: &[(&str, &str)] = assets![
+    "index.html",
+    "api.js",
+    "channels.js",
+    "chart.js",
+    "connections.js",
+    "console.css",
+    "diff.js",
+    "entry.js",
+    "feed.js",
+    "icon.svg",
+    "live.js",
+    "main.js",
+    "nodes.js",
+    "overview.js",
+    "page.js",
+    "paged.js",
+    "picture.js",
+    "pipe.js",
+    "send.js",
+    "settings.js",
+    "snippets.js",
+    "users.js",
+    "webhooks.js",
+    "why.js",
+];
 
 /// The file under this name; the empty one is the page.
 fn find(name: &str) -> Option<(&'static str, &'static str)> {

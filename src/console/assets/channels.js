@@ -1,0 +1,120 @@
+// Channels: which there are, and one of them in detail.
+
+import { get, of } from './api.js';
+import { Feed } from './feed.js';
+import { entryList } from './live.js';
+import { bytes, clock, count, duration, empty, every, facts, field, fill, heading, link, make, many, pretty, problem, table } from './page.js';
+import { paged } from './paged.js';
+
+export const title = 'Channels';
+
+const TYPES = ['public', 'private', 'presence', 'encrypted', 'cache'];
+const TYPED_WAIT_MS = 200;
+const EVERY_MS = 3000;
+
+export function open(view, { parts, app, ...about }) {
+  if (!app) return fill(view, heading('Channels'), empty('There is no app yet.')) && null;
+  if (parts.length) return one(view, app, parts[0], about);
+  const search = make('input', { type: 'search', placeholder: 'room-*', autocomplete: 'off', spellcheck: false });
+  const type = make('select', {}, make('option', { value: '', textContent: 'Any' }), TYPES.map((name) => make('option', { value: name, textContent: name })));
+  const list = paged({
+    path: of(app, 'channels'),
+    query: () => {
+      const text = search.value.trim();
+      return { type: type.value, ...(text.includes('*') ? { pattern: text } : { prefix: text }) };
+    },
+    columns: ['Channel', 'Type', 'Subscriptions', 'Users'],
+    row: ({ name, type: kind, cache, subscriptions, users }) => [link(['channels', name], name), cache ? `${kind}, cache` : kind, count(subscriptions), count(users)],
+    caption: 'Channels',
+    none: 'No channel that is subscribed to fits.',
+  });
+  let timer;
+  const again = () => {
+    clearTimeout(timer);
+    timer = setTimeout(list.load, TYPED_WAIT_MS);
+  };
+  search.addEventListener('input', again);
+  type.addEventListener('change', again);
+  fill(view, heading('Channels', 'Those that somebody is subscribed to.'),
+    make('form.panel.fields', { role: 'search', onsubmit: (event) => event.preventDefault() }, field('Name begins with, or pattern with *', search), field('Type', type)), list.element);
+  list.load();
+  return () => clearTimeout(timer);
+}
+
+function one(view, app, name, about) {
+  const body = make('div.stack', {}, make('p.hint', { textContent: 'Loading…' }));
+  const subscribers = paged({
+    path: of(app, 'channels', name, 'subscribers'),
+    columns: ['Connection', 'User'],
+    row: ({ socket_id: id, user_id: user }) => [link(['connections', id], id), user ? link(['users', user], user) : '–'],
+    caption: `Subscribers of ${name}`,
+    none: 'Nobody is subscribed at this node.',
+  });
+  const list = entryList(about);
+  const feed = new Feed({ app, channel: name }, list.heard);
+  const further = make('div.stack');
+  fill(view, heading(name, link('channels', 'All channels'), link('send', 'Send to it', { channel: name })), body, further,
+    make('section.panel', {}, make('h2', { textContent: 'Subscribers' }), subscribers.element),
+    make('section', {}, make('div.section-head', {}, make('h2', { textContent: 'Live' }), list.controls), list.element));
+  subscribers.load();
+  let subscriptionsBefore = null;
+  let hasFurther = false;
+  const stop = every(EVERY_MS, async () => {
+    try {
+      const channel = await get(of(app, 'channels', name));
+      show(body, channel);
+      if (subscriptionsBefore !== null && channel.subscriptions !== subscriptionsBefore) subscribers.load();
+      subscriptionsBefore = channel.subscriptions;
+      if (!hasFurther && (channel.history || channel.video)) {
+        hasFurther = true;
+        await showFurther(further, app, name, channel);
+      } else if (channel.video) {
+        await showFurther(further, app, name, channel);
+      }
+    } catch (error) {
+      fill(body, problem('The channel is not to be had', error.message));
+    }
+  });
+  return () => {
+    stop();
+    feed.close();
+  };
+}
+
+function show(body, channel) {
+  const { type, cache, subscriptions, subscriptions_here: here, users, members, members_left_out: leftOut, cached, history, video } = channel;
+  fill(body,
+    make('section.panel', {}, facts([
+      ['Type', cache ? `${type}, cache` : type],
+      ['Subscriptions', subscriptions === here ? count(subscriptions) : `${count(subscriptions)}, ${count(here)} of them here`],
+      type === 'presence' && ['Users', count(users)],
+      cache && ['Remembered', cached ? `${cached.event}, for ${duration(cached.left_ms)} more` : 'nothing'],
+      history && ['History', `${many(history.events ?? 0, 'event')}${history.bytes ? `, ${bytes(history.bytes)}` : ''}`],
+      video && ['Video', many(video.tracks?.length ?? video.tracks ?? 0, 'track')],
+    ]), cached ? make('details', {}, make('summary', { textContent: 'The remembered event' }), make('pre.payload', { tabIndex: 0, textContent: pretty(cached.data) })) : null),
+    members?.length ? make('section.panel', {}, make('h2', { textContent: 'Members' }),
+      table(['User', 'What it says of itself'], members.map(({ user_id: id, user_info: info }) => [link(['users', id], id), info ? make('code', { textContent: info }) : '–']), 'Members'),
+      leftOut ? make('p.hint', { textContent: `and ${many(leftOut, 'more')}`.replace('mores', 'more') }) : null) : null);
+}
+
+async function showFurther(place, app, name, channel) {
+  const sections = [];
+  if (channel.history) {
+    try {
+      const { events, complete } = await get(of(app, 'channels', name, 'history'), { limit: 50 });
+      sections.push(make('section.panel', {}, make('h2', { textContent: 'History' }),
+        table(['Time', 'Event', 'Payload'], events.map((event) => [clock(event.time_ms, true), event.name, make('code.cell', { textContent: String(event.data ?? '').slice(0, 200) })]), 'The events that the channel keeps'),
+        complete ? null : make('p.hint', { textContent: 'It does not reach back to all that was asked for.' })));
+    } catch { /* this broker keeps none that can be read */ }
+  }
+  if (channel.video) {
+    try {
+      const { tracks, viewers } = await get(of(app, 'channels', name, 'video'));
+      sections.push(make('section.panel', {}, make('h2', { textContent: 'Video' }),
+        table(['Track', 'Publisher', 'Type', 'Renditions', 'Key frames each', 'Frames', 'Bytes'],
+          tracks.map((track) => [track.track, track.publisher, track.media_type, (track.renditions ?? []).map((rendition) => rendition.name ?? rendition).join(', '), duration(track.key_frame_interval_ms), count(track.frames), bytes(track.bytes)]), 'Tracks'),
+        viewers?.length ? table(['Viewer', 'Behind', 'State'], viewers.map((viewer) => [viewer.socket_id ? link(['connections', viewer.socket_id], viewer.socket_id) : '–', duration(viewer.behind_ms), viewer.state]), 'Viewers by how far they are behind') : null));
+    } catch { /* the figures are not there */ }
+  }
+  fill(place, sections);
+}

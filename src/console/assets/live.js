@@ -1,0 +1,132 @@
+// What happens, as it happens: filtered by the broker, kept here within a bound.
+
+import { entryElement, KINDS } from './entry.js';
+import { Feed } from './feed.js';
+import { button, count, empty, field, fill, heading, make, many } from './page.js';
+
+export const title = 'Live';
+
+/** So many entries are kept; the oldest go. */
+const KEPT = 1000;
+/** So many have an element. */
+const SHOWN = 250;
+const TYPED_WAIT_MS = 200;
+const FIELDS = [['channel', 'Channel', 'private-*'], ['event', 'Event', 'client-*'], ['socket_id', 'Socket id', '123.456'], ['user_id', 'User', 'ann'], ['text', 'Text', 'anything']];
+
+export function open(view, { query, ...about }) {
+  const list = entryList(about);
+  const kinds = new Set((query.get('kinds') ?? '').split(',').filter((kind) => KINDS[kind]));
+  const inputs = FIELDS.map(([name, label, placeholder]) => [name, label, make('input', { type: 'search', name, placeholder, value: query.get(name) ?? '', autocomplete: 'off', spellcheck: false })]);
+  const isAll = make('input', { type: 'checkbox', checked: query.has('all') });
+  const chips = make('div.chips', { role: 'group', 'aria-label': 'Kinds' }, Object.entries(KINDS).map(([kind, name]) => {
+    const chip = button(name, () => {
+      if (!kinds.delete(kind)) kinds.add(kind);
+      chip.setAttribute('aria-pressed', String(kinds.has(kind)));
+      change();
+    });
+    chip.setAttribute('aria-pressed', String(kinds.has(kind)));
+    return chip;
+  }));
+  const filter = () => ({
+    ...(kinds.size ? { kinds: [...kinds] } : {}),
+    ...(isAll.checked || !about.app ? {} : { app: about.app }),
+    ...Object.fromEntries(inputs.map(([name, , input]) => [name, input.value.trim()]).filter(([, value]) => value)),
+  });
+  const feed = new Feed(filter(), list.heard);
+  let timer;
+  const change = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => { feed.filter = filter(); }, TYPED_WAIT_MS);
+  };
+  for (const [, , input] of inputs) input.addEventListener('input', change);
+  isAll.addEventListener('change', change);
+  fill(view,
+    heading('Live', 'What happens at this node, from now on.', list.controls),
+    make('section.panel.filters', { 'aria-label': 'Filter' }, chips,
+      make('div.fields', {}, inputs.map(([, label, input]) => field(label, input)), make('label.switch', {}, isAll, 'All apps'))),
+    list.element);
+  return () => {
+    clearTimeout(timer);
+    feed.close();
+  };
+}
+
+/**
+ * A list of entries with its controls; other views watch one connection or channel with it.
+ *
+ * @param {{ readonly status: object | null }} about
+ */
+export function entryList(about) {
+  const kept = [];
+  const rows = make('ol.entries', { 'aria-label': 'Entries, the newest first', tabIndex: -1 });
+  const nothing = empty('Nothing has happened yet that fits. Connections, events and refusals appear here by themselves.');
+  const light = make('span.light', { role: 'status', textContent: 'Connecting…' });
+  light.dataset.tone = 'wait';
+  const losses = make('p.losses', { hidden: true });
+  const lost = { leftOut: {}, missed: 0 };
+  const waiting = [];
+  let isPaused = false;
+
+  const appOf = (entry) => about.status?.apps.find(({ id }) => id === entry.app) ?? null;
+  const before = (entry) => () => {
+    for (let index = kept.indexOf(entry) - 1; index >= 0; index -= 1) {
+      const { event, channel, kind } = kept[index];
+      if (kind === entry.kind && event === entry.event && channel === entry.channel) return kept[index];
+    }
+    return null;
+  };
+  const take = (entries) => {
+    kept.push(...entries);
+    kept.splice(0, Math.max(0, kept.length - KEPT));
+    const isAtTop = scrollY < 40;
+    const height = rows.offsetHeight;
+    rows.prepend(...entries.slice(-SHOWN).reverse().map((entry) => entryElement(entry, { before: before(entry), app: () => appOf(entry) })));
+    // Who reads further down, or has opened one, is not moved.
+    if (!isAtTop) scrollBy(0, rows.offsetHeight - height);
+    while (rows.childElementCount > SHOWN) rows.lastElementChild.remove();
+    nothing.hidden = kept.length > 0;
+  };
+  const pause = button('Pause', () => {
+    isPaused = !isPaused;
+    pause.setAttribute('aria-pressed', String(isPaused));
+    if (!isPaused) take(waiting.splice(0));
+    label();
+  });
+  pause.setAttribute('aria-pressed', 'false');
+  const label = () => { pause.textContent = isPaused ? `Go on (${count(waiting.length)}${waiting.length >= KEPT ? '+' : ''} waiting)` : 'Pause'; };
+  const clear = button('Clear', () => {
+    kept.length = 0;
+    waiting.length = 0;
+    Object.assign(lost, { leftOut: {}, missed: 0 });
+    losses.hidden = true;
+    fill(rows);
+    nothing.hidden = false;
+    label();
+  });
+  const tellLosses = () => {
+    const parts = Object.entries(lost.leftOut).map(([kind, left]) => `${count(left)} of ${(KINDS[kind] ?? kind).toLowerCase()}`);
+    if (lost.missed) parts.push(`${many(lost.missed, 'entry', 'entries')} because this page was too slow`);
+    losses.textContent = `Left out, because there were too many: ${parts.join(', ')}. A narrower filter shows them all.`;
+    losses.hidden = parts.length === 0;
+  };
+  const heard = {
+    entries({ entries, left_out: leftOut = {}, missed = 0 }) {
+      for (const [kind, left] of Object.entries(leftOut)) if (left) lost.leftOut[kind] = (lost.leftOut[kind] ?? 0) + left;
+      lost.missed += missed;
+      tellLosses();
+      if (!entries.length) return;
+      if (!isPaused) {
+        take(entries);
+        return;
+      }
+      waiting.push(...entries);
+      waiting.splice(0, Math.max(0, waiting.length - KEPT));
+      label();
+    },
+    state(state, words) {
+      light.dataset.tone = state === 'open' ? 'good' : 'bad';
+      light.textContent = words;
+    },
+  };
+  return { heard, controls: make('div.beside', {}, light, pause, clear), element: make('section.feed', { 'aria-label': 'Entries' }, losses, nothing, rows), light };
+}

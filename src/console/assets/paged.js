@@ -1,0 +1,39 @@
+// A list that is asked for page by page, never all of it.
+
+import { get } from './api.js';
+import { button, count, empty, fill, make, problem, table } from './page.js';
+
+/**
+ * @param {{ path: string, query?: () => object, columns: string[], row: (item: object) => any[], caption: string, none: string }} what
+ * @returns {{ element: HTMLElement, load: () => Promise<void> }}  `load` begins anew
+ */
+export function paged({ path, query = () => ({}), columns, row, caption, none }) {
+  const element = make('div.paged', { 'aria-busy': 'true' });
+  let turn = 0;
+  let items = [];
+
+  const load = async (after = null) => {
+    turn += 1;
+    const own = turn;
+    element.setAttribute('aria-busy', 'true');
+    try {
+      const page = await get(path, { ...query(), after });
+      // An answer to what was asked before another question was.
+      if (own !== turn) return;
+      items = after === null ? page.items : [...items, ...page.items];
+      show(page);
+    } catch (error) {
+      if (own === turn) fill(element, problem('The list is not to be had', error.message));
+    }
+    element.setAttribute('aria-busy', 'false');
+  };
+  const show = ({ next, total, scope, node }) => {
+    const known = total === null || total === undefined ? count(items.length) : `${count(items.length)} of ${count(total)}`;
+    fill(element,
+      items.length ? table(columns, items.map(row), caption) : empty(none),
+      make('div.more', {},
+        items.length ? make('span.hint', { textContent: `${known} shown${scope === 'node' ? `, of node ${node} alone` : ''}` }) : null,
+        next ? button('Show more', () => load(next)) : null));
+  };
+  return { element, load: () => load() };
+}

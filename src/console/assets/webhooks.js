@@ -1,0 +1,86 @@
+// Webhooks: what was attempted at each endpoint, again by hand, a sample, a pause.
+
+import { get, of, post } from './api.js';
+import { bytes, button, clock, count, duration, empty, every, facts, fill, heading, make, many, pretty, problem, say } from './page.js';
+
+export const title = 'Webhooks';
+
+const EVERY_MS = 3000;
+
+export function open(view, { app }) {
+  if (!app) return fill(view, heading('Webhooks'), empty('There is no app yet.')) && null;
+  const body = make('div.stack');
+  const opened = new Map();
+  const look = async () => {
+    try {
+      const { endpoints } = await get(of(app, 'webhooks'));
+      // What one reads or has focused is not taken away from under one.
+      if (body.contains(document.activeElement) && document.activeElement.closest('.attempts')) return;
+      fill(body, endpoints.length ? endpoints.map((endpoint) => endpointElement(app, endpoint, opened, look)) : empty('This app has no webhooks. They are set in its ', make('code', { textContent: 'webhooks' }), '.'));
+    } catch (error) {
+      fill(body, problem('The webhooks are not to be had', error.message));
+    }
+  };
+  fill(view, heading('Webhooks', 'What this app’s backend is told over HTTP.'), body);
+  return every(EVERY_MS, look);
+}
+
+function endpointElement(app, endpoint, opened, look) {
+  const { index, url, events, channels, paused, waiting, waiting_bytes: waitingBytes, oldest_ms: oldest, delivered, failed, dropped, given_up: givenUp, attempts } = endpoint;
+  const act = (label, what, body, done) => button(label, async () => {
+    try {
+      say(done(await post(of(app, 'webhooks', index, ...what), body)));
+    } catch (error) {
+      say(error.message);
+    }
+    look();
+  });
+  const result = ({ status, error, duration_ms: took }) => (status ? `Answered ${status} after ${duration(took)}` : `Not delivered: ${error}`);
+  return make('section.panel.endpoint', {},
+    make('div.section-head', {}, make('h2', {}, make('code', { textContent: url })), make('div.actions', {},
+      act('Send a sample', ['sample'], {}, result),
+      paused ? act('Resume', ['resume'], {}, () => 'It goes on') : act('Pause', ['pause'], {}, () => 'Paused: what comes waits'))),
+    paused ? make('p.aside-note', { textContent: 'Paused. What happens waits within the queue’s bounds.' }) : null,
+    facts([
+      ['Events', events?.length ? events.join(', ') : 'all'], channels && ['Channels', channels],
+      ['Delivered', count(delivered)], ['Failed attempts', count(failed)],
+      ['Waiting', waiting ? `${count(waiting)} (${bytes(waitingBytes)}), the oldest for ${duration(oldest)}` : '0'],
+      ['Given up or dropped', count((dropped ?? 0) + (givenUp ?? 0))],
+    ]),
+    attempts.length ? make('ol.attempts', {}, attempts.map((attempt) => attemptElement(app, index, attempt, opened, act, result))) : empty('Nothing has been sent there since the start.'));
+}
+
+function attemptElement(app, index, attempt, opened, act, result) {
+  const { id, at, number, events, body_bytes: size, duration_ms: took, status, error, next_at: next, replay } = attempt;
+  const isGood = status >= 200 && status < 300;
+  const key = `${app}/${index}/${id}`;
+  const details = make('div.details', { hidden: !opened.has(key) });
+  if (opened.has(key)) fill(details, opened.get(key));
+  const toggle = button('Details', async () => {
+    if (!details.hidden) {
+      opened.delete(key);
+      details.hidden = true;
+      return;
+    }
+    details.hidden = false;
+    try {
+      const whole = await get(of(app, 'webhooks', index, 'attempts', id));
+      opened.set(key, detailsOf(whole));
+      fill(details, opened.get(key));
+    } catch (failure) {
+      fill(details, problem('The attempt is not kept any more', failure.message));
+    }
+  }, { kind: 'plain' });
+  return make(`li${isGood ? '' : '.bad'}`, {},
+    make('div.line', {}, make('time', { textContent: clock(at), title: new Date(at).toISOString() }),
+      make('span.words', {}, make('strong', { textContent: status ? String(status) : 'failed' }), error ? ` ${error}` : '', `, ${many(events, 'event')}, ${bytes(size)}, ${duration(took)}`, replay ? ', sent again by hand' : number > 1 ? `, attempt ${number}` : '', next ? `; again at ${clock(next)}` : ''),
+      toggle, act('Replay', ['attempts', id, 'replay'], {}, result)),
+    details);
+}
+
+function detailsOf({ request, answer, error }) {
+  const headers = (list) => make('pre.payload', { tabIndex: 0, textContent: list.map(([name, value]) => `${name}: ${value}`).join('\n') });
+  return make('div.two', {},
+    make('div', {}, make('h3', { textContent: 'Request' }), headers(request?.headers ?? []), make('pre.payload', { tabIndex: 0, textContent: pretty(request?.body ?? '') }), request?.body_cut ? make('p.hint', { textContent: 'The body is cut here.' }) : null),
+    make('div', {}, make('h3', { textContent: 'Answer' }), answer ? make('pre.payload', { tabIndex: 0, textContent: `${answer.status}\n\n${pretty(answer.body ?? '')}` }) : make('p', { textContent: error ?? 'There was none.' })));
+}
