@@ -197,7 +197,6 @@ impl<A: Adapter> ClusterNode<A> {
         let (this, of, kept) = (self.this.clone(), subject.clone(), *keeping);
         let unsaid = DoneUnlessSaid(Some(move || {
             if let Some(this) = this.upgrade() {
-                this.owed.lost_unsaid(&of);
                 this.lose(&of, &kept);
             }
         }));

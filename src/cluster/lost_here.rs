@@ -65,17 +65,6 @@ impl LostHere {
         }
     }
 
-    /// A word that says so of a subject is not known to come. Fewer words are on their way than was thought, so those of the last one wait
-    /// for the next: late is no harm, and by a word that was said before it was lost nothing is to get its place.
-    pub(super) fn untell(&mut self, subject: &Subject) {
-        if self.of.has(subject) {
-            self.of.with(subject, LostOfSubject::default, |of| {
-                let room = MOST_LOST.saturating_sub(of.untold.len());
-                of.untold.extend(of.told.pop_back().into_iter().flatten().take(room));
-            });
-        }
-    }
-
     /// The word has come that some of a subject are lost: which ones. Where one does not come, the next one says more.
     pub(super) fn came(&mut self, subject: &Subject) -> Option<LostFrames> {
         if !self.of.has(subject) {
@@ -128,31 +117,6 @@ mod tests {
         lost.tell(&Subject::State);
         assert_eq!(lost.came(&Subject::State).unwrap().count, 1);
         assert!(lost.came(&Subject::State).is_none());
-    }
-
-    #[test]
-    fn what_could_not_be_said_is_said_by_the_next_word_and_not_by_one_before() {
-        let mut lost = LostHere::new();
-        let lose_and_tell = |lost: &mut LostHere, text: &str| {
-            lost.lose(&Subject::State, &frame(text));
-            lost.tell(&Subject::State);
-        };
-        for text in ["a", "b", "c"] {
-            lose_and_tell(&mut lost, text);
-            lost.untell(&Subject::State);
-        }
-        assert!(lost.came(&Subject::State).is_none(), "no word says so");
-        lost.tell(&Subject::State);
-        let mut all = lost.came(&Subject::State).unwrap();
-        assert!(["a", "b", "c"].iter().all(|text| all.find(&frame(text))));
-        // The first word comes, the second does not.
-        lose_and_tell(&mut lost, "d");
-        lose_and_tell(&mut lost, "e");
-        lost.untell(&Subject::State);
-        let mut first = lost.came(&Subject::State).unwrap();
-        assert_eq!(["d", "e"].map(|text| first.find(&frame(text))), [true, false]);
-        lost.tell(&Subject::State);
-        assert!(lost.came(&Subject::State).unwrap().find(&frame("e")));
     }
 
     #[test]

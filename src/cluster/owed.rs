@@ -182,11 +182,6 @@ impl OwedEvents {
         self.table.lock().lost_here.lose(subject, frame);
     }
 
-    /// It could not be said that events of a subject are lost: it is to be said again.
-    pub(super) fn lost_unsaid(&self, subject: &Subject) {
-        self.table.lock().lost_here.untell(subject);
-    }
-
     /// It has come back that events of a subject are lost: which ones, as far as that is known.
     pub(super) fn lost_came(&self, subject: &Subject) -> Option<LostFrames> {
         self.table.lock().lost_here.came(subject)

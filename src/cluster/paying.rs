@@ -72,9 +72,6 @@ impl<A: Adapter> ClusterNode<A> {
                     self.append(subject, event.bytes.clone(), &event.keeping).await
                 }
             };
-            if matches!(next, Some(OwedNext::Lost(..))) && answer != Some(Ok(())) {
-                self.owed.lost_unsaid(subject);
-            }
             // There is no room to say it.
             let Some(answer) = answer else { return };
             match (next, answer) {

@@ -22,13 +22,13 @@ const MOST_CHANNELS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct PlainEvents {
     /// Of which it is to be said.
-    unsaid: HashMap<Subject, UnsaidPlain>,
+    unsaid: HashMap<Subject, Unsaid>,
     /// When it was last to be.
     last: RecentMap<Subject, Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct UnsaidPlain {
+struct Unsaid {
     from: NodeId,
     is_only_one: bool,
     due: Instant,
@@ -51,7 +51,7 @@ impl PlainEvents {
         }
         let again = self.last.get(subject).map(|last| last + SAID_EVERY);
         let due = again.map_or(now + SAID_AFTER, |again| again.max(now + SAID_AFTER));
-        self.unsaid.insert(subject.clone(), UnsaidPlain { from, is_only_one: true, due });
+        self.unsaid.insert(subject.clone(), Unsaid { from, is_only_one: true, due });
         false
     }
 

@@ -219,6 +219,7 @@ impl RunArguments {
             },
             "heliostat" | "heliostat-tls" => Kind::Heliostat {
                 tls: name == "heliostat-tls",
+                video: false,
                 program: self.heliostat.clone().unwrap_or_else(|| sibling("heliostat")),
                 arguments: self.heliostat_argument.clone(),
             },

@@ -19,7 +19,6 @@ mod presence;
 mod publish_ids;
 mod reads;
 mod recovery;
-mod recovery_changes;
 mod recovery_readers;
 mod silence;
 mod start;

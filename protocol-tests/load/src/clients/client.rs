@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::viewing::Viewing;
 use super::{Shared, Socket, Wish};
 use crate::ledger::Seat;
-use crate::wire::frame::{CLOSE, Cutter, Frame, PING, PONG, TEXT, push_client_frame};
+use crate::wire::frame::{BINARY, CLOSE, Cutter, Frame, PING, PONG, TEXT, push_client_frame};
 use crate::wire::http;
 use crate::wire::mark::Mark;
 use memchr::memmem;
@@ -46,6 +47,8 @@ pub(super) struct Client {
     pub(super) stalled: bool,
     /// The server may end it, and leave it without what it was owed.
     pub(super) excused: bool,
+    /// What it has seen of a film, where that is more than the ledger knows.
+    pub(super) viewing: Option<Box<Viewing>>,
     socket: Socket,
     phase: Phase,
     wishes: Vec<Wish>,
@@ -63,19 +66,21 @@ impl Client {
     pub(super) fn new(
         socket: Socket,
         host: SocketAddr,
-        key: &str,
+        (key, binary): (&str, bool),
         wishes: Vec<Wish>,
         seats: Vec<Seat>,
     ) -> Self {
         socket.set_nodelay();
+        let binary = if binary { "&binary=1" } else { "" };
         let handshake = format!(
-            "GET /app/{key}?protocol=7&client=load&version=1 HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n\
+            "GET /app/{key}?protocol=7&client=load&version=1{binary} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         );
         Client {
             seats,
             stalled: false,
             excused: false,
+            viewing: None,
             socket,
             phase: Phase::Opening,
             wishes,
@@ -108,6 +113,10 @@ impl Client {
 
     pub(super) fn send(&mut self, message: &[u8], shared: &mut Shared) {
         self.send_frame(TEXT, message, shared);
+    }
+
+    pub(super) fn send_binary(&mut self, message: &[u8], shared: &mut Shared) {
+        self.send_frame(BINARY, message, shared);
     }
 
     pub(super) fn subscribe(&mut self, wish: Wish, shared: &mut Shared) {
@@ -189,7 +198,27 @@ impl Client {
         }
     }
 
-    fn take(&mut self, bytes: &[u8], shared: &mut Shared, number: usize) {
+    /// Reads so many bytes of what is there; the line takes no more now. Returns how many it were.
+    pub(super) fn read_some(&mut self, scratch: &mut [u8], shared: &mut Shared, number: usize) -> usize {
+        let count = self.read_raw(scratch, shared);
+        self.take(&scratch[..count], shared, number);
+        count
+    }
+
+    /// The same, for somebody who hands them over.
+    pub(super) fn read_raw(&mut self, scratch: &mut [u8], shared: &mut Shared) -> usize {
+        let mut count = 0;
+        while self.is_open() && count < scratch.len() {
+            match self.socket.read_now(&mut scratch[count..]) {
+                Ok(Some(0)) | Err(_) => self.ended(Ending::Dropped, shared),
+                Ok(Some(more)) => count += more,
+                Ok(None) => break,
+            }
+        }
+        count
+    }
+
+    pub(super) fn take(&mut self, bytes: &[u8], shared: &mut Shared, number: usize) {
         if self.phase != Phase::Opening {
             return self.take_frames(bytes, shared, number);
         }
@@ -213,7 +242,7 @@ impl Client {
 
     fn take_frames(&mut self, bytes: &[u8], shared: &mut Shared, number: usize) {
         let mut cutter = std::mem::take(&mut self.cutter);
-        let now = shared.latencies.is_some().then(Instant::now);
+        let now = (shared.latencies.is_some() || self.viewing.is_some()).then(Instant::now);
         cutter.feed(bytes, |frame| self.on_frame(frame, now, shared, number));
         self.cutter = cutter;
     }
@@ -226,12 +255,15 @@ impl Client {
                         malformed(frame.head, shared);
                     }
                     shared.ledger.deliver(&mut self.seats, mark.publisher, mark.sequence);
-                    if let Some(now) = now {
-                        let taken = shared.nanoseconds(now).saturating_sub(mark.nanoseconds);
-                        shared.latencies.iter_mut().for_each(|latencies| latencies.push(taken));
-                    }
+                    now.into_iter().for_each(|now| shared.taken(&mark, now));
                 }
                 None => self.on_event(frame.head, shared, number),
+            },
+            BINARY if frame.whole => match shared.finder.find(frame.head) {
+                Some((at, mark)) if frame.payload_bytes == at as u64 + u64::from(mark.payload_bytes) => {
+                    self.on_film(&mark, now, shared);
+                }
+                _ => malformed(frame.head, shared),
             },
             CLOSE => {
                 let code = frame.head.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
@@ -240,6 +272,20 @@ impl Client {
             PING => self.send_frame(PONG, frame.head, shared),
             PONG => {}
             _ => malformed(frame.head, shared),
+        }
+    }
+
+    /// A picture, or a piece of sound.
+    fn on_film(&mut self, mark: &Mark, now: Option<Instant>, shared: &mut Shared) {
+        match (&mut self.viewing, now) {
+            (Some(viewing), Some(now)) => {
+                let late = shared.nanoseconds(now).saturating_sub(mark.nanoseconds);
+                viewing.see(mark, now, Duration::from_nanos(late));
+            }
+            _ => {
+                shared.ledger.deliver(&mut self.seats, mark.publisher, mark.sequence);
+                now.into_iter().for_each(|now| shared.taken(mark, now));
+            }
         }
     }
 
@@ -264,6 +310,8 @@ impl Client {
         } else if says(r#""pusher:error""#) || says(r#""pusher:subscription_error""#) {
             shared.ledger.faults.refused += 1;
             shared.ledger.faults.show_example(message);
+        } else if says(r#""pusher:frame_received""#) || says(r#""pusher:keyframe_wanted""#) {
+            // Its pace is the same whatever it is told.
         } else if !says(r#""pusher:pong""#) {
             malformed(message, shared);
         }

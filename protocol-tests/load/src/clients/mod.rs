@@ -4,8 +4,10 @@ mod client;
 mod publisher;
 mod socket;
 mod template;
+mod viewing;
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -17,7 +19,7 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 
 use crate::ledger::{Ledger, Seat};
-use crate::wire::mark::Finder;
+use crate::wire::mark::{Finder, Mark};
 use crate::wire::signature::{App, Signer};
 use client::Client;
 use publisher::Publisher;
@@ -25,7 +27,8 @@ use socket::Socket;
 
 pub(crate) use client::{ACCEPT, Ending, KEY};
 pub(crate) use publisher::Keeping;
-pub(crate) use template::Template;
+pub(crate) use template::{Film, Template};
+pub(crate) use viewing::{GROUP, Viewing};
 
 /// Tokens from here on are publishers; below are clients.
 const FIRST_PUBLISHER: usize = 1 << 24;
@@ -70,6 +73,9 @@ pub(crate) struct Shared {
     pub(crate) counts: Counts,
     /// Nanoseconds from due to delivered, while somebody wants to know.
     pub(crate) latencies: Option<Vec<u64>>,
+    /// Of each message, by publisher and sequence number, what it took to the last who was sent it, while somebody wants to know
+    /// that as well.
+    pub(crate) slowest: Option<HashMap<(u32, u32), u64>>,
     /// Notifications about members: by client, then by member, how many arrived.
     pub(crate) members_heard: Vec<Vec<u32>>,
     finder: Finder,
@@ -97,6 +103,17 @@ pub(crate) struct Counts {
 }
 
 impl Shared {
+    /// A message with this mark has arrived.
+    fn taken(&mut self, mark: &Mark, now: Instant) {
+        let taken = self.nanoseconds(now).saturating_sub(mark.nanoseconds);
+        let Some(latencies) = &mut self.latencies else { return };
+        latencies.push(taken);
+        if let Some(slowest) = &mut self.slowest {
+            let slowest = slowest.entry((mark.publisher, mark.sequence)).or_default();
+            *slowest = taken.max(*slowest);
+        }
+    }
+
     fn nanoseconds(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.start).as_nanos() as u64
     }
@@ -120,6 +137,10 @@ pub(crate) struct Crowd {
     publishers: Vec<Publisher>,
     /// Connections of publishers so far.
     connected: Cell<u8>,
+    /// Clients that are opened take binary messages.
+    pub(crate) binary: bool,
+    /// Bytes that the sockets of clients that are opened hold unread; as many as the system likes if 0.
+    pub(crate) unread_bytes: usize,
 }
 
 impl Crowd {
@@ -134,6 +155,7 @@ impl Crowd {
                 ledger,
                 counts: Counts::default(),
                 latencies: None,
+                slowest: None,
                 members_heard: Vec::new(),
                 finder: Finder::default(),
                 signer: Signer::new(app),
@@ -149,6 +171,8 @@ impl Crowd {
             clients: Vec::new(),
             publishers: Vec::new(),
             connected: Cell::new(0),
+            binary: false,
+            unread_bytes: 0,
         })
     }
 
@@ -181,9 +205,13 @@ impl Crowd {
     }
 
     fn connect(&mut self, number: usize, wishes: Vec<Wish>, seats: Vec<Seat>) -> Result<Client, Broken> {
-        let mut socket = Socket::connect(self.address, self.tls.as_ref())?;
+        let mut socket = match self.unread_bytes {
+            0 => Socket::connect(self.address, self.tls.as_ref())?,
+            bytes => Socket::connect_small(bytes, self.address, self.tls.as_ref())?,
+        };
         socket.register(self.poll.registry(), Token(number))?;
-        Ok(Client::new(socket, self.address, &self.shared.signer.app().key, wishes, seats))
+        let who = (&*self.shared.signer.app().key, self.binary);
+        Ok(Client::new(socket, self.address, who, wishes, seats))
     }
 
     /// Opens `count` clients with `open`, at most `at_once` being opened at a time, and waits until all are subscribed.
@@ -235,6 +263,44 @@ impl Crowd {
     pub(crate) fn speak(&mut self, number: usize, template: &mut Template, due: Instant) {
         let (sequence, due) = (self.shared.ledger.send(template.publisher), self.shared.nanoseconds(due));
         self.clients[number].send(template.stamp(sequence, due), &mut self.shared);
+    }
+
+    /// Sends the next message of a film.
+    pub(crate) fn film(&mut self, number: usize, film: &mut Film, is_key: bool, bytes: usize, due: Instant) {
+        let (sequence, due) = (self.shared.ledger.send(film.publisher), self.shared.nanoseconds(due));
+        let message = film.message(sequence, is_key, bytes, due);
+        self.clients[number].send_binary(message, &mut self.shared);
+    }
+
+    /// From now on this client keeps its own book of what it sees.
+    pub(crate) fn view(&mut self, number: usize) {
+        self.clients[number].viewing = Some(Box::new(Viewing::new(Instant::now())));
+        self.clients[number].excused = true;
+    }
+
+    /// What this client has seen.
+    pub(crate) fn viewing(&mut self, number: usize) -> Option<&mut Viewing> {
+        self.clients[number].viewing.as_deref_mut()
+    }
+
+    /// Reads so many bytes of a stalled client's socket; says how many there were.
+    pub(crate) fn read_some(&mut self, number: usize, bytes: usize) -> usize {
+        let bytes = bytes.min(self.scratch.len());
+        let count = self.clients[number].read_some(&mut self.scratch[..bytes], &mut self.shared, number);
+        self.clients[number].flush(&mut self.shared);
+        count
+    }
+
+    /// What a stalled client's socket has, for somebody who hands it over later by [`Crowd::arrive`].
+    pub(crate) fn take_unread(&mut self, number: usize) -> Vec<u8> {
+        let count = self.clients[number].read_raw(&mut self.scratch, &mut self.shared);
+        self.scratch[..count].to_vec()
+    }
+
+    /// These bytes arrive at a client.
+    pub(crate) fn arrive(&mut self, number: usize, bytes: &[u8]) {
+        self.clients[number].take(bytes, &mut self.shared, number);
+        self.clients[number].flush(&mut self.shared);
     }
 
     pub(crate) fn subscribe(&mut self, number: usize, wish: Wish) {

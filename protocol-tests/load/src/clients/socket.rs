@@ -45,6 +45,22 @@ impl Socket {
         Socket::over(TcpStream::from_std(std::net::TcpStream::from(socket)), tls)
     }
 
+    /// The same with room for so many bytes that have not been read: what waits waits at the server.
+    pub(super) fn connect_small(
+        bytes: usize,
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> io::Result<Self> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Socket::over(TcpStream::from_std(std::net::TcpStream::from(socket)), tls)
+    }
+
     fn over(socket: TcpStream, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
         Ok(match tls {
             None => Socket::Plain(socket),

@@ -82,6 +82,57 @@ impl Template {
     }
 }
 
+/// A film's messages, as a client says them: binary, each with a mark at the beginning of its content.
+#[derive(Clone, Debug)]
+pub(crate) struct Film {
+    pub(crate) publisher: u32,
+    media_type: &'static str,
+    /// Members besides those that change, each with its comma before it.
+    members: &'static str,
+    /// Members of key frames.
+    config: &'static str,
+    /// Microseconds from one message to the next.
+    every: u64,
+    message: Vec<u8>,
+}
+
+impl Film {
+    /// Pictures, 30 each second, in this rendition.
+    pub(crate) fn pictures(publisher: u32, is_small: bool) -> Self {
+        const SMALL: &str = r#","rendition":"small""#;
+        const CONFIG: &str = r#","key":true,"config":{"codec":"vp8","codedWidth":1920,"codedHeight":1080}"#;
+        let (media_type, members) = ("video/webcodecs", if is_small { SMALL } else { "" });
+        Film { publisher, media_type, members, config: CONFIG, every: 33_333, message: Vec::new() }
+    }
+
+    /// Sound, 50 pieces each second.
+    pub(crate) fn sound(publisher: u32) -> Self {
+        const CONFIG: &str =
+            r#","key":true,"config":{"codec":"opus","sampleRate":48000,"numberOfChannels":2}"#;
+        let (media_type, members) = ("audio/webcodecs", "");
+        Film { publisher, media_type, members, config: CONFIG, every: 20_000, message: Vec::new() }
+    }
+
+    /// The message of this sequence, with so many bytes of content.
+    pub(crate) fn message(&mut self, sequence: u32, is_key: bool, bytes: usize, nanoseconds: u64) -> &[u8] {
+        let timestamp = u64::from(sequence) * self.every;
+        let config = if is_key { self.config } else { "" };
+        let members =
+            format!("{{\"sequence\":{sequence},\"timestamp\":{timestamp}{}{config}}}", self.members);
+        let texts = ["film", "picture", self.media_type, "", &members];
+        self.message.clear();
+        self.message.extend([1, 0]);
+        self.message.extend(texts.iter().flat_map(|text| (text.len() as u16).to_be_bytes()));
+        self.message.extend(texts.iter().flat_map(|text| text.bytes()));
+        let mark_at = self.message.len();
+        self.message.resize(mark_at + bytes.max(BYTES), b'x');
+        let payload_bytes = (self.message.len() - mark_at) as u32;
+        let mark = Mark { publisher: self.publisher, sequence, nanoseconds, payload_bytes };
+        mark.write(&mut self.message[mark_at..]);
+        &self.message
+    }
+}
+
 impl Around {
     /// Has the message go to the next channel.
     fn turn(&mut self, message: &mut [u8]) {

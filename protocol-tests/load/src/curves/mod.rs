@@ -135,6 +135,7 @@ fn measure(
         program: arguments.heliostat.clone().unwrap_or_else(|| sibling("heliostat")),
         arguments: Vec::new(),
         tls: false,
+        video: false,
     };
     let mut kinds = Vec::new();
     kinds.extend(curve.has_ceiling.then_some(ceiling));

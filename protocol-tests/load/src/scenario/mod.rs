@@ -10,6 +10,7 @@ mod neighbour;
 mod sessions;
 mod slow;
 mod turns;
+mod video;
 
 use std::time::Duration;
 
@@ -38,6 +39,12 @@ pub(crate) enum Needs {
     Tls,
     /// The rest of the protocol: the ceiling cannot do it.
     Broker,
+    /// A channel of video, in whose place the ceiling delivers events of the same sizes.
+    Video,
+    /// The same over TLS.
+    VideoTls,
+    /// What only a broker does of it.
+    VideoBroker,
 }
 
 /// A server, and how much of a scenario to run.
@@ -305,5 +312,35 @@ pub(crate) const ALL: &[Scenario] = &[
         about: "1000 stalled readers, each owed 1.5 MB of its own, in messages of 10 KB",
         needs: Needs::Broker,
         run: |stage| slow::many_apart(stage, 1000),
+    },
+    Scenario {
+        name: "video-1000",
+        about: "a film of 4 Mb/s, 30 pictures a second, to 1000 viewers",
+        needs: Needs::Video,
+        run: |stage| video::watched(stage, 1000),
+    },
+    Scenario {
+        name: "video-1000-tls",
+        about: "… over TLS",
+        needs: Needs::VideoTls,
+        run: |stage| video::watched(stage, 1000),
+    },
+    Scenario {
+        name: "video-throttled",
+        about: "… in two renditions, 100 of 1000 behind lines that take a quarter of it",
+        needs: Needs::VideoBroker,
+        run: |stage| video::throttled(stage, 1000, 100),
+    },
+    Scenario {
+        name: "video-join",
+        about: "… 1000 join within a second: from connecting to the first picture",
+        needs: Needs::VideoBroker,
+        run: |stage| video::joined(stage, 1000),
+    },
+    Scenario {
+        name: "video-stalls",
+        about: "… with sound, behind lines of 80 ms that stand still for 300 ms each 5 s",
+        needs: Needs::VideoBroker,
+        run: |stage| video::stalling(stage, 10),
     },
 ];

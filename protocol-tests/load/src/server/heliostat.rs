@@ -15,7 +15,8 @@ const CROWD: &str = "# Whose connections are closed all at once.\n[[apps]]";
 /// With the paths of a certificate and its key it serves TLS.
 ///
 /// A second app is there until [`without_crowd`].
-pub(super) fn configuration(app: &App, tls: Option<(&Path, &Path)>) -> String {
+pub(super) fn configuration(app: &App, tls: Option<(&Path, &Path)>, video: bool) -> String {
+    let video = if video { VIDEO } else { "" };
     let App { id, key, secret } = app;
     let tls = tls.map(|(certificate, key)| format!("tls_certificate = {certificate:?}\ntls_key = {key:?}\n"));
     let tls = tls.unwrap_or_default();
@@ -49,7 +50,7 @@ subscriptions_per_connection = 0
 [[apps.channels]]
 pattern = "latest-*"
 delivery = "latest"
-
+{video}
 {CROWD}
 id = "{CROWD_KEY}"
 key = "{CROWD_KEY}"
@@ -57,6 +58,19 @@ secret = "{CROWD_KEY}"
 "#
     )
 }
+
+/// What is on besides where pictures are filmed: a channel of video, and the rule through which they come.
+const VIDEO: &str = r#"
+[[apps.channels]]
+pattern = "camera"
+delivery = "video"
+
+[[apps.pipe]]
+from = "film"
+event = "picture"
+to = "camera"
+as = "picture"
+"#;
 
 /// The same configuration without the second app.
 pub(super) fn without_crowd(configuration: &str) -> &str {

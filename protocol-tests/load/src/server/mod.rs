@@ -43,6 +43,8 @@ pub(crate) enum Kind {
         arguments: Vec<String>,
         /// Serve TLS.
         tls: bool,
+        /// With a channel of video.
+        video: bool,
     },
     /// sockudo, at this path.
     Sockudo { program: PathBuf },
@@ -82,6 +84,15 @@ impl Kind {
         match (needs, self) {
             (Needs::Tls, _) => self.over_tls(),
             (Needs::Broker, Kind::Ceiling { .. }) => None,
+            (Needs::Video | Needs::VideoTls, Kind::Ceiling { .. } | Kind::Heliostat { .. }) => {
+                let mut kind = if needs == Needs::VideoTls { self.over_tls()? } else { self.clone() };
+                if let Kind::Heliostat { video, .. } = &mut kind {
+                    *video = true;
+                }
+                Some(kind)
+            }
+            (Needs::VideoBroker, Kind::Heliostat { .. }) => self.able(Needs::Video),
+            (Needs::Video | Needs::VideoTls | Needs::VideoBroker, _) => None,
             (Needs::Broker | Needs::Deliveries, _) => Some(self.clone()),
         }
     }
@@ -106,6 +117,8 @@ pub(crate) struct Server {
     pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) app: App,
     pub(crate) process: Process,
+    /// It knows pictures for what they are.
+    pub(crate) has_video: bool,
     child: Option<Started>,
 }
 
@@ -125,7 +138,14 @@ impl Server {
             let address = address.to_socket_addrs().map_err(failed)?.next();
             let address = address.ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
             let process = Process(*pid);
-            return Ok(Server { address, tls: None, app: app.clone(), process, child: None });
+            return Ok(Server {
+                address,
+                tls: None,
+                app: app.clone(),
+                process,
+                has_video: false,
+                child: None,
+            });
         }
         let directory = new_directory().map_err(failed)?;
         let port = free_port().map_err(failed)?;
@@ -146,10 +166,10 @@ impl Server {
                 command.args(fault.iter().flat_map(|fault| ["--fault", fault]));
                 (command, true)
             }
-            Kind::Heliostat { program, arguments, tls: _ } => {
+            Kind::Heliostat { program, arguments, tls: _, video } => {
                 let configuration = directory.join("heliostat.toml");
                 let files = tls.as_ref().map(|tls| (tls.certificate.as_path(), tls.key.as_path()));
-                fs::write(&configuration, heliostat::configuration(app, files)).map_err(failed)?;
+                fs::write(&configuration, heliostat::configuration(app, files, *video)).map_err(failed)?;
                 let mut command = Command::new(program);
                 command.arg("--config").arg(configuration).args(arguments);
                 (command, true)
@@ -181,8 +201,9 @@ impl Server {
         let Some(address) = address else {
             return Err(StartError::Deaf { what: kind.name().to_owned(), words: started.last_words() });
         };
+        let has_video = matches!(kind, Kind::Heliostat { video: true, .. });
         let (process, tls) = (Process(started.child.id()), tls.map(|tls| tls.trusted));
-        Ok(Server { address, tls, app: app.clone(), process, child: Some(started) })
+        Ok(Server { address, tls, app: app.clone(), process, has_video, child: Some(started) })
     }
 
     /// Has the broker remove its second app.

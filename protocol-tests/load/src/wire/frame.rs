@@ -4,6 +4,7 @@
 pub(crate) const LOOKED_AT_BYTES: usize = 1024;
 
 pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
