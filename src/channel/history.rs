@@ -17,7 +17,7 @@ mod stream;
 
 pub(crate) use handing::PartOfHistory;
 pub(crate) use reading::{HistoryPage, HistoryStart, PageTerms};
-pub(crate) use stream::{StreamNumber, StreamPlace};
+pub(crate) use stream::{LostNumbers, StreamNumber, StreamPlace};
 
 /// What stands around the parts of a binary message where it is text.
 const TEXT_AROUND: usize = 128;
@@ -64,7 +64,9 @@ pub(crate) struct LostEvent {
     pub at: Instant,
 }
 
-/// Events that had to go before the engine between several nodes had numbered them. This node's subscribers were sent them.
+/// Events that had to go before the engine between several nodes had numbered them. This node's subscribers were sent them. As
+/// long as there are any, nobody who comes with a number is known to have missed nothing: the engine gets them later, or its stream
+/// says that it does not.
 #[derive(Clone, Copy, Debug, Default)]
 struct LostUnnumbered {
     count: usize,
@@ -188,13 +190,6 @@ impl History {
 
     /// Drops what is too old, or too much.
     pub(crate) fn keep_within(&mut self, bounds: &HistoryBounds, now: Instant) -> Dropped {
-        if self.unnumbered.newest.is_some_and(|newest| newest + bounds.time <= now) {
-            // The engine is not given them any more: they are missing, wherever they were among what has come.
-            self.unnumbered = LostUnnumbered::default();
-            if let Some(stream) = &mut self.stream {
-                stream.floor = stream.floor.max(stream.reached);
-            }
-        }
         let mut dropped = Dropped::default();
         while let Some(oldest) = self.events.front() {
             let reason = if self.events.len() > bounds.events {

@@ -108,6 +108,9 @@ impl<A: Adapter> WordReader<A> {
             match deed {
                 ChainDeed::Begin { subject, subscription, settles } => {
                     let reached = self.history_reached(&subject);
+                    if reached.is_none() {
+                        self.node.owed.forget_told(&subject);
+                    }
                     let steps = self.node.chains.lock().of(&subject, subscription).map(|(of, _)| {
                         of.settles = Some(settles);
                         of.does(|chain, steps| chain.begin(reached, steps))
@@ -246,25 +249,32 @@ impl<A: Adapter> WordReader<A> {
     fn deliver_chained(&mut self, subject: &Subject, word: ChainWord) {
         let (from, event) = match word.said {
             ChainedWord::Event { from, event } => (from, event),
-            ChainedWord::Lost { is_own: true } => return self.lose_unnumbered(subject, word.number),
-            ChainedWord::Lost { .. } | ChainedWord::Unreadable | ChainedWord::Nothing => return,
+            ChainedWord::Lost { is_own } => return self.lose_unnumbered(subject, word.number, is_own),
+            ChainedWord::Unreadable | ChainedWord::Nothing => return,
         };
         let numbered = NumberedAs { number: word.number, is_kept: true, is_remembered: event.is_remembered };
         if from == self.node.me {
-            self.node.owed.came(subject, EventNumber { epoch: event.epoch, number: event.number });
+            let number = EventNumber { epoch: event.epoch, number: event.number };
+            self.node.owed.has_come(subject, number, &event.frame);
             return self.take_own_event(subject.clone(), event, Some(numbered));
         }
         self.note_heard(from, subject, &event);
         self.deliver_or_park(from, subject.clone(), event, Some(numbered));
     }
 
-    /// Events of this node will have no number: what is kept of them stands before this one.
-    fn lose_unnumbered(&self, subject: &Subject, number: u64) {
-        if let (Subject::Channel { app, channel }, Some(mut lost)) =
-            (subject, self.node.owed.lost_came(subject))
-        {
-            self.hub.lose_unnumbered(app, channel, number, (lost.count, |frame: &Frame| lost.find(frame)));
+    /// Events will have no number that were delivered here without one: what is kept of them stands before this one. Where some may be
+    /// meant that were not delivered here, they are missing.
+    fn lose_unnumbered(&self, subject: &Subject, number: u64, is_own: bool) {
+        let Subject::Channel { app, channel } = subject else { return };
+        self.deliver_parked_of(subject);
+        let mut lost = self.node.owed.lost_came(subject, is_own);
+        if lost.is_missing_here {
+            self.tell_hole(subject, HoleReason::Lost);
+        } else if !is_own && lost.count == 0 && !lost.may_be_more {
+            return;
         }
+        let count = (lost.count, lost.may_be_more);
+        self.hub.lose_unnumbered(app, channel, number, count, |frame: &Frame| lost.find(frame));
     }
 
     /// What comes without a number of the engine is told from this by the numbers of its node.
@@ -281,15 +291,18 @@ impl<A: Adapter> WordReader<A> {
         self.deliver_parked_of(subject);
         let times = self.times();
         let mut events = Vec::with_capacity(words.len());
-        let is_own_loss = |word: &&ChainWord| matches!(word.said, ChainedWord::Lost { is_own: true });
-        let losses: Vec<u64> = words.iter().filter(is_own_loss).map(|word| word.number).collect();
+        let loss = |word: &ChainWord| match word.said {
+            ChainedWord::Lost { is_own } => Some((word.number, is_own)),
+            _ => None,
+        };
+        let losses: Vec<(u64, bool)> = words.iter().filter_map(loss).collect();
         for word in words {
             let previous = word.behind(&times);
             let ChainedWord::Event { from, event } = word.said else { continue };
             let number = EventNumber { epoch: event.epoch, number: event.number };
             let is_own = from == self.node.me;
             if is_own {
-                self.node.owed.came(subject, number);
+                self.node.owed.has_come(subject, number, &event.frame);
             } else {
                 self.note_heard(from, subject, &event);
             }
@@ -299,12 +312,15 @@ impl<A: Adapter> WordReader<A> {
             events.push(StreamEvent { kept, previous, frame: event.frame, except: event.except, time: None });
         }
         self.hub.fill_history(app, channel, StreamPart { events, reached, now });
-        losses.into_iter().for_each(|number| self.lose_unnumbered(subject, number));
+        losses.into_iter().for_each(|(number, is_own)| self.lose_unnumbered(subject, number, is_own));
     }
 
-    fn tell_hole(&mut self, subject: &Subject, reason: HoleReason) {
+    fn tell_hole(&self, subject: &Subject, reason: HoleReason) {
         let Subject::Channel { app, channel } = subject else { return };
         self.deliver_parked_of(subject);
+        if reason != HoleReason::Lost {
+            self.node.owed.forget_told(subject);
+        }
         self.node.counts.hole(reason);
         tracing::debug!(
             app = &**app,
@@ -324,7 +340,7 @@ impl<A: Adapter> WordReader<A> {
     /// An event of another node is not in the stream of its channel.
     #[cold]
     pub(super) fn take_plain(&mut self, subject: &Subject, from: NodeId, event: &EventMessage) {
-        self.node.owed.lose_frame(subject, &event.frame);
+        self.node.owed.hear_lost(subject, &event.frame);
         if self.plain.came(subject, from, Instant::now().into_std()) {
             self.say_of_plain(subject);
         }

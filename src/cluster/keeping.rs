@@ -102,15 +102,23 @@ impl<A: Adapter> ClusterNode<A> {
         self.numbers.say(&subject, |number| {
             let since = Instant::now().into_std();
             let bytes = self.encode_event(event, number, state);
-            let owed = OwedEvent { number, bytes: bytes.clone(), keeping, since, said_behind: None };
+            let owed = OwedEvent {
+                number,
+                bytes: bytes.clone(),
+                keeping,
+                since,
+                said_behind: None,
+                is_sent_here: true,
+            };
             let is_owed = self.is_away() || self.owed.has(&subject);
             if is_owed || self.is_in_trouble() {
                 // Nobody is promised that it crosses soon.
                 let _ = taken.take().map(|taken| taken.send(Err(BusAway)));
             }
             if is_owed {
-                self.owe(&subject, owed);
-                return self.carriage_of_owed(&subject, event, number);
+                let (carriage, is_sent_here) = self.carriage_of_owed(&subject, event, number);
+                self.owe(&subject, OwedEvent { is_sent_here, ..owed });
+                return carriage;
             }
             if self.owed.take_lost(&subject, since) {
                 self.say_lost(&subject, &keeping);
@@ -119,7 +127,7 @@ impl<A: Adapter> ClusterNode<A> {
             let ticket = KeptEventTicket {
                 node: self.this.clone(),
                 subject: subject.clone(),
-                event: Some(owed),
+                event: Some(OwedEvent { is_sent_here: way != WayHere::Nobody, ..owed }),
                 is_awaited: way == WayHere::Awaited,
                 taken: taken.take(),
             };
@@ -159,16 +167,22 @@ impl<A: Adapter> ClusterNode<A> {
     }
 
     /// Where an event goes on this node that is owed: behind those that were accepted before it and have not been delivered.
-    fn carriage_of_owed(&self, subject: &Subject, event: &Outgoing<'_>, number: EventNumber) -> Carriage {
+    /// And whether anybody is here for it.
+    fn carriage_of_owed(
+        &self,
+        subject: &Subject,
+        event: &Outgoing<'_>,
+        number: EventNumber,
+    ) -> (Carriage, bool) {
         if self.awaited.has(subject) && self.await_event(subject, event, number, false) {
             self.deliver_awaited_soon(subject, number);
-            return Carriage::Returns;
+            return (Carriage::Returns, true);
         }
         if self.subscription(subject).is_none() && event.remembered_for.is_none() {
-            return Carriage::Returns;
+            return (Carriage::Returns, false);
         }
         self.awaited.note_delivered(subject, number);
-        Carriage::Onward
+        (Carriage::Onward, true)
     }
 
     /// Owes an event of which it is not known whether the engine has it.
@@ -197,7 +211,8 @@ impl<A: Adapter> ClusterNode<A> {
         let (this, of, kept) = (self.this.clone(), subject.clone(), *keeping);
         let unsaid = DoneUnlessSaid(Some(move || {
             if let Some(this) = this.upgrade() {
-                this.lose(&of, &kept);
+                let lost = this.owed.lose_again(&of, &kept);
+                this.counts.lost(Loss::Away, lost);
             }
         }));
         let ticket = EngineTicket::doing(move |answer| {

@@ -2,7 +2,7 @@
 //! within bounds. What is beyond these is lost to the other nodes, which are told so. Pure.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -26,12 +26,14 @@ pub(super) struct OwedEvent {
     pub(super) since: Instant,
     /// It was said, and no answer has come: if the engine has it, then by a number behind this one.
     pub(super) said_behind: Option<u64>,
+    /// This node's subscribers are sent it, or were, and it is kept here.
+    pub(super) is_sent_here: bool,
 }
 
 /// What is to be said next of a subject.
 #[derive(Clone, Debug)]
 pub(super) enum OwedNext {
-    /// That events before are lost; and how often some were.
+    /// That events before are lost; and when the last ones were, as a number that grows.
     Lost(Keeping, u64),
     Event(OwedEvent),
 }
@@ -49,6 +51,8 @@ pub(super) struct OwedEvents {
     table: Mutex<OwedTable>,
     /// Subjects of which something is owed.
     count: AtomicUsize,
+    /// An event has been lost.
+    has_lost: AtomicBool,
     /// Something is.
     pub(super) woken: Notify,
 }
@@ -65,14 +69,18 @@ struct OwedTable {
     said_lost: RecentMap<Subject, ()>,
     /// Which events are.
     lost_here: LostHere,
+    /// How often some were.
+    losses: u64,
 }
 
 #[derive(Debug)]
 struct OwedOfSubject {
     events: VecDeque<OwedEvent>,
     bytes: usize,
-    /// How often others before them were lost since that was said.
-    losses: u64,
+    /// Others before them are lost, and the last ones were when so many had been; 0 if that is said.
+    lost_at: u64,
+    /// That was said, and not answered.
+    is_said_lost: bool,
     /// As it was last said to be kept.
     keeping: Keeping,
 }
@@ -84,14 +92,14 @@ impl OwedEvent {
 
     fn be_lost(&self, subject: &Subject, lost: &mut LostHere) {
         if let Ok(Envelope { content: Content::Event(event), .. }) = Envelope::decode(&self.bytes) {
-            lost.lose(subject, &event.frame);
+            lost.lose(subject, &event.frame, self.is_sent_here);
         }
     }
 }
 
 impl OwedOfSubject {
     fn new(keeping: Keeping) -> Self {
-        OwedOfSubject { events: VecDeque::new(), bytes: 0, losses: 0, keeping }
+        OwedOfSubject { events: VecDeque::new(), bytes: 0, lost_at: 0, is_said_lost: false, keeping }
     }
 
     fn pop(&mut self, sizes: &mut OwedSizes) -> Option<OwedEvent> {
@@ -102,7 +110,7 @@ impl OwedOfSubject {
     }
 
     fn is_settled(&self) -> bool {
-        self.events.is_empty() && self.losses == 0
+        self.events.is_empty() && self.lost_at == 0
     }
 }
 
@@ -117,8 +125,10 @@ impl OwedEvents {
             all_lost_until: None,
             said_lost: RecentMap::new(most_subjects),
             lost_here: LostHere::new(),
+            losses: 0,
         };
-        OwedEvents { table: Mutex::new(table), count: AtomicUsize::new(0), woken: Notify::new() }
+        let (table, count) = (Mutex::new(table), AtomicUsize::new(0));
+        OwedEvents { table, count, has_lost: AtomicBool::new(false), woken: Notify::new() }
     }
 
     /// Whether anything is.
@@ -134,8 +144,9 @@ impl OwedEvents {
     /// An event is owed, in the order of its number. Returns how many are lost by that: the newest stay.
     pub(super) fn put(&self, subject: &Subject, event: OwedEvent) -> u64 {
         let mut table = self.table.lock();
-        let OwedTable { of, sizes, most_bytes, lost_here, .. } = &mut *table;
         let keeping = event.keeping;
+        table.begin(subject, &keeping);
+        let OwedTable { of, sizes, most_bytes, lost_here, losses, .. } = &mut *table;
         let of_subject = of.entry(subject.clone()).or_insert_with(|| OwedOfSubject::new(keeping));
         of_subject.keeping = keeping;
         let mut lost = 0;
@@ -153,7 +164,8 @@ impl OwedEvents {
             && let Some(event) = of_subject.pop(sizes)
         {
             event.be_lost(subject, lost_here);
-            of_subject.losses += 1;
+            *losses += 1;
+            of_subject.lost_at = *losses;
             lost += 1;
         }
         lost += table.bound_subjects();
@@ -163,9 +175,23 @@ impl OwedEvents {
 
     /// Events of a subject are lost, before whatever is said of it next. Returns how many others are by that.
     pub(super) fn lose(&self, subject: &Subject, keeping: &Keeping) -> u64 {
+        self.lose_as(subject, keeping, false)
+    }
+
+    /// The same where that was said, and not answered.
+    pub(super) fn lose_again(&self, subject: &Subject, keeping: &Keeping) -> u64 {
+        self.lose_as(subject, keeping, true)
+    }
+
+    fn lose_as(&self, subject: &Subject, keeping: &Keeping, is_said_lost: bool) -> u64 {
         let mut table = self.table.lock();
-        let new = || OwedOfSubject::new(*keeping);
-        table.of.entry(subject.clone()).or_insert_with(new).losses += 1;
+        table.begin(subject, keeping);
+        table.losses += 1;
+        let lost_at = table.losses;
+        table.change(subject, |of, _| {
+            of.lost_at = lost_at;
+            of.is_said_lost |= is_said_lost;
+        });
         let lost = table.bound_subjects();
         self.note(&table);
         lost
@@ -177,14 +203,22 @@ impl OwedEvents {
         self.lose(subject, &event.keeping)
     }
 
-    /// An event is lost that was never owed.
-    pub(super) fn lose_frame(&self, subject: &Subject, frame: &Frame) {
-        self.table.lock().lost_here.lose(subject, frame);
+    /// An event of another node is in no stream.
+    pub(super) fn hear_lost(&self, subject: &Subject, frame: &Frame) {
+        self.has_lost.store(true, Ordering::Release);
+        self.table.lock().lost_here.hear(subject, frame);
     }
 
-    /// It has come back that events of a subject are lost: which ones, as far as that is known.
-    pub(super) fn lost_came(&self, subject: &Subject) -> Option<LostFrames> {
-        self.table.lock().lost_here.came(subject)
+    /// It has come that events of a subject are lost: which ones, as far as that is known.
+    pub(super) fn lost_came(&self, subject: &Subject, is_own: bool) -> LostFrames {
+        self.table.lock().lost_here.came(subject, is_own)
+    }
+
+    /// That events of a subject are lost may not come, although it was said.
+    pub(super) fn forget_told(&self, subject: &Subject) {
+        if self.has_lost.load(Ordering::Acquire) {
+            self.table.lock().lost_here.forget_told(subject);
+        }
     }
 
     /// Whether events of a subject are lost, of which nothing else is owed. Whoever asks says so.
@@ -192,15 +226,16 @@ impl OwedEvents {
         let mut table = self.table.lock();
         if table.all_lost_until.is_some_and(|until| now < until) && !table.said_lost.has(subject) {
             table.said_lost.with(subject, || (), |()| ());
-            table.lost_here.tell(subject);
-            table.change(subject, |of, _| of.losses = 0);
+            table.lost_here.lose_any(subject);
+            table.lost_here.tell(subject, false);
+            table.change(subject, |of, _| of.lost_at = 0);
             self.note(&table);
             return true;
         }
-        let is_lost = table.of.get(subject).is_some_and(|of| of.events.is_empty() && of.losses > 0);
+        let is_lost = table.of.get(subject).is_some_and(|of| of.events.is_empty() && of.lost_at > 0);
         if is_lost {
-            table.lost_here.tell(subject);
-            table.of.remove(subject);
+            let again = table.of.remove(subject).is_some_and(|of| of.is_said_lost);
+            table.lost_here.tell(subject, again);
             self.note(&table);
         }
         is_lost
@@ -214,7 +249,7 @@ impl OwedEvents {
     /// What is to be said next of a subject. What is kept nowhere any more is lost.
     pub(super) fn next(&self, subject: &Subject, now: Instant) -> (Option<OwedNext>, u64) {
         let mut table = self.table.lock();
-        let OwedTable { of, sizes, lost_here, .. } = &mut *table;
+        let OwedTable { of, sizes, lost_here, losses, .. } = &mut *table;
         let Some(of_subject) = of.get_mut(subject) else { return (None, 0) };
         let mut lost = 0;
         let is_old = |event: &OwedEvent| event.since + event.keeping.time <= now;
@@ -222,24 +257,38 @@ impl OwedEvents {
             && let Some(event) = of_subject.pop(sizes)
         {
             event.be_lost(subject, lost_here);
-            of_subject.losses += 1;
+            *losses += 1;
+            of_subject.lost_at = *losses;
             lost += 1;
         }
-        let next = if of_subject.losses > 0 {
-            lost_here.tell(subject);
-            Some(OwedNext::Lost(of_subject.keeping, of_subject.losses))
+        let next = if of_subject.lost_at > 0 {
+            lost_here.tell(subject, std::mem::replace(&mut of_subject.is_said_lost, true));
+            Some(OwedNext::Lost(of_subject.keeping, of_subject.lost_at))
         } else {
             of_subject.events.front().cloned().map(OwedNext::Event)
         };
         (next, lost)
     }
 
-    /// It is said that events of a subject are lost, as often as they were when it was said. What was lost since is still to be.
-    pub(super) fn told_lost(&self, subject: &Subject, losses: u64) {
-        self.change(subject, |of, _| of.losses = of.losses.saturating_sub(losses));
+    /// It is said that events of a subject are lost, up to then. What was lost since is still to be.
+    pub(super) fn told_lost(&self, subject: &Subject, lost_at: u64) {
+        self.change(subject, |of, _| {
+            of.is_said_lost = false;
+            if of.lost_at <= lost_at {
+                of.lost_at = 0;
+            }
+        });
     }
 
-    /// The engine has an event of this number, and those before it that were said.
+    /// An event of this node has come by a number of the engine.
+    pub(super) fn has_come(&self, subject: &Subject, number: EventNumber, frame: &Frame) {
+        if self.has_lost.load(Ordering::Acquire) {
+            self.table.lock().lost_here.find(subject, frame);
+        }
+        self.came(subject, number);
+    }
+
+    /// The engine has an event of this number.
     pub(super) fn came(&self, subject: &Subject, number: EventNumber) {
         if !self.are_there() {
             return;
@@ -295,6 +344,9 @@ impl OwedEvents {
     }
 
     fn note(&self, table: &OwedTable) {
+        if table.losses > 0 {
+            self.has_lost.store(true, Ordering::Release);
+        }
         self.count.store(table.of.len(), Ordering::Release);
         if !table.of.is_empty() {
             self.woken.notify_one();
@@ -303,6 +355,21 @@ impl OwedEvents {
 }
 
 impl OwedTable {
+    /// Something is owed of a subject. Where what was is not known any more, that is said before it.
+    fn begin(&mut self, subject: &Subject, keeping: &Keeping) {
+        if self.of.contains_key(subject) {
+            return;
+        }
+        let mut of_subject = OwedOfSubject::new(*keeping);
+        if self.all_lost_until.is_some_and(|until| Instant::now() < until) && !self.said_lost.has(subject) {
+            self.said_lost.with(subject, || (), |()| ());
+            self.lost_here.lose_any(subject);
+            self.losses += 1;
+            of_subject.lost_at = self.losses;
+        }
+        self.of.insert(subject.clone(), of_subject);
+    }
+
     fn change(&mut self, subject: &Subject, change: impl FnOnce(&mut OwedOfSubject, &mut OwedSizes)) {
         let OwedTable { of, sizes, .. } = self;
         let Some(of_subject) = of.get_mut(subject) else { return };
@@ -321,7 +388,10 @@ impl OwedTable {
         let longest = self.of.values().map(|of| of.keeping.last_known_for).max().unwrap_or_default();
         self.all_lost_until = Some(Instant::now() + longest);
         self.said_lost = RecentMap::new(self.most_subjects);
-        self.of.clear();
+        for (subject, of) in self.of.drain() {
+            self.losses += 1;
+            of.events.iter().for_each(|event| event.be_lost(&subject, &mut self.lost_here));
+        }
         std::mem::take(&mut self.sizes).events as u64
     }
 }
@@ -345,7 +415,7 @@ mod tests {
     fn event(number: u64, since: Instant) -> OwedEvent {
         let number = EventNumber { epoch: 1, number };
         let bytes = Bytes::from_static(&[0; 100]);
-        OwedEvent { number, bytes, keeping: keeping(), since, said_behind: None }
+        OwedEvent { number, bytes, keeping: keeping(), since, said_behind: None, is_sent_here: true }
     }
 
     /// Says what is owed of a subject.
@@ -413,6 +483,13 @@ mod tests {
         owed.put(&subject("a"), event(5, now));
         owed.told_lost(&subject("a"), losses);
         assert_eq!(said(&owed, "a", now), ["lost", "3", "4", "5"]);
+        // Also where it was said by somebody else meanwhile.
+        owed.lose(&subject("a"), &keeping());
+        let (Some(OwedNext::Lost(_, losses)), 0) = owed.next(&subject("a"), now) else { panic!() };
+        assert!(owed.take_lost(&subject("a"), now));
+        owed.lose(&subject("a"), &keeping());
+        owed.told_lost(&subject("a"), losses);
+        assert_eq!(said(&owed, "a", now), ["lost"]);
     }
 
     #[test]
@@ -451,5 +528,11 @@ mod tests {
         assert_eq!(owed.put(&subject("a"), event(1, now)) + owed.put(&subject("b"), event(1, now)), 0);
         assert_eq!(owed.put(&subject("c"), event(1, now)), 3);
         assert_eq!((owed.sizes(), owed.take_lost(&subject("x"), now)), (OwedSizes::default(), true));
+        // What is owed then is said behind that.
+        owed.put(&subject("b"), event(2, now));
+        assert_eq!(said(&owed, "b", now), ["lost", "2"]);
+        assert!(owed.lost_came(&subject("b"), true).is_missing_here, "nobody knows which ones they are");
+        owed.put(&subject("b"), event(3, now));
+        assert_eq!(said(&owed, "b", now), ["3"]);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::channel::{Channel, ChannelVersion, HistoryPosition, StreamNumber};
+use crate::channel::{Channel, ChannelVersion, HistoryPosition, LostNumbers, StreamNumber};
 use crate::protocol::{ChannelName, Frame, SocketId};
 
 use super::mailbox::WorkerCommand;
@@ -160,19 +160,24 @@ impl Hub {
         }
     }
 
-    /// So many events of a channel that this node's subscribers were sent get no number, as its stream says by this one: no other node
-    /// will have them. `is_lost` finds each of them once.
+    /// Some events of a channel that this node's subscribers were sent get no number, as its stream says by this one: no other node
+    /// will have them. `is_lost` finds each of them once; there are so many, and perhaps more.
     pub(crate) fn lose_unnumbered(
         &self,
         app_id: &str,
         channel: &ChannelName,
         number: u64,
-        lost: (usize, impl FnMut(&Frame) -> bool),
+        (count, may_be_more): (usize, bool),
+        is_lost: impl FnMut(&Frame) -> bool,
     ) {
         let (apps, engine) = (self.apps(), self.engine_epoch());
-        if let (Some(app), Some(epoch)) = (apps.by_id(app_id), engine) {
-            app.lose_unnumbered(channel, StreamNumber { epoch, number }, lost);
-        }
+        let (Some(app), Some(epoch)) = (apps.by_id(app_id), engine) else { return };
+        // What is owed is said, or lost, before it is older than it may be kept.
+        let said = self.engine_time().map(|engine_now| time_of(number, engine_now, app.clock().now()));
+        let owed_for = app.app().history(channel).map(|bounds| bounds.time + Duration::from_micros(MARGIN));
+        let settled_until = said.zip(owed_for).and_then(|(said, owed_for)| said.checked_sub(owed_for));
+        let lost = LostNumbers { count, may_be_more, settled_until };
+        app.lose_unnumbered(channel, StreamNumber { epoch, number }, (lost, is_lost));
     }
 
     /// Has those be told who hold that nothing was missed until this version. It is called under the channel's entry.

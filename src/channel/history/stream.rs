@@ -1,11 +1,13 @@
 //! A history that follows the stream which the engine between several nodes has of the channel: up to which of its numbers
 //! everything has come here, and from which one on nothing is missing.
 
+use std::time::Instant;
+
 use crate::app::HistoryBounds;
 use crate::channel::ChannelVersion;
 use crate::protocol::Frame;
 
-use super::{Dropped, History, KeptEvent, LossReason, LostEvent};
+use super::{Dropped, History, KeptEvent, LossReason, LostEvent, LostUnnumbered};
 
 /// Where a history is in the stream of its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,17 @@ pub(crate) struct StreamPlace {
     pub floor: u64,
     /// Some events are in another order here than there, because they were there later.
     pub is_mixed: bool,
+}
+
+/// What is known of the events that get no number, as a word of the stream says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LostNumbers {
+    /// So many of those that were delivered here.
+    pub count: usize,
+    /// There may be others, of which nothing is known.
+    pub may_be_more: bool,
+    /// What was published until then has its number by now, or gets none.
+    pub settled_until: Option<Instant>,
 }
 
 /// The number of an event, and whose it is.
@@ -95,27 +108,31 @@ impl History {
         true
     }
 
-    /// Of the events that have no number so many get none: the stream says so by this number. Those of them that are here stand before
-    /// it and behind all that has come, as far as there are numbers between; of those that had to go it is known where they are missing.
+    /// Some of the events that have no number get none: the stream says so by this number. Those of them that are here stand before
+    /// it and behind all that has come, as far as there are numbers between; those that are not here are missing before it.
     pub(crate) fn lose_unnumbered(
         &mut self,
         StreamNumber { epoch, number }: StreamNumber,
-        lost: usize,
+        LostNumbers { count, may_be_more, settled_until }: LostNumbers,
         mut is_lost: impl FnMut(&Frame) -> bool,
     ) {
         let reached = self.reached(epoch).unwrap_or(0);
         self.reach(StreamNumber { epoch, number });
         let unnumbered = self.events.iter_mut().filter(|event| event.number.is_none());
         let mut found: Vec<_> = unnumbered.filter(|event| is_lost(&event.frame)).collect();
-        let gone = lost.saturating_sub(found.len()).min(self.unnumbered.count);
+        let mut gone = count.saturating_sub(found.len());
         for (event, given) in found.iter_mut().rev().zip((reached.saturating_add(1)..number).rev()) {
             event.number = Some(given);
         }
-        self.unnumbered.count -= gone;
+        let LostUnnumbered { count: unnumbered, newest } = self.unnumbered;
+        if newest.zip(settled_until).is_some_and(|(newest, until)| newest <= until) {
+            gone = gone.max(unnumbered);
+        }
+        self.unnumbered.count -= gone.min(unnumbered);
         let is_in_order = self.events.iter().map(|event| event.number.unwrap_or(u64::MAX)).is_sorted();
         if let Some(stream) = &mut self.stream {
             stream.is_mixed |= !is_in_order;
-            if gone > 0 {
+            if gone > 0 || may_be_more {
                 stream.floor = stream.floor.max(number);
             }
         }

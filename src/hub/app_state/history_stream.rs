@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::app::HistoryBounds;
 use crate::channel::{
-    Channel, ChannelVersion, History, HistoryPage, HistoryStart, KeptEvent, LostEvent, PageTerms,
-    StreamNumber,
+    Channel, ChannelVersion, History, HistoryPage, HistoryStart, KeptEvent, LostEvent, LostNumbers,
+    PageTerms, StreamNumber,
 };
 use crate::hub::histories_elsewhere::time_of;
 use crate::hub::{Hub, KeptAs, StreamEvent, StreamPart};
@@ -132,12 +132,12 @@ impl AppState {
         self.fold_vacant_channels();
     }
 
-    /// So many events of a channel get no number, which its stream says by this one.
+    /// Some events of a channel get no number, which its stream says by this one.
     pub(in crate::hub) fn lose_unnumbered(
         &self,
         channel: &ChannelName,
         numbered: StreamNumber,
-        (lost, is_lost): (usize, impl FnMut(&Frame) -> bool),
+        (lost, is_lost): (LostNumbers, impl FnMut(&Frame) -> bool),
     ) {
         if let Some(mut entry) = self.channels.get_mut(channel)
             && let Some(history) = entry.history_mut()

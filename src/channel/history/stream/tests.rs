@@ -30,6 +30,11 @@ fn numbered(number: u64) -> StreamNumber {
     StreamNumber { epoch: ENGINE, number }
 }
 
+/// So many get no number.
+fn lost_numbers(count: usize) -> LostNumbers {
+    LostNumbers { count, ..LostNumbers::default() }
+}
+
 /// An event that is called by its version.
 fn event(id: u64, at: Instant) -> KeptEvent {
     KeptEvent { version: version(id), number: None, at, time_ms: 0, frame: frame(id), except: None }
@@ -220,13 +225,49 @@ fn an_event_without_a_number_is_missed_until_it_has_one_behind_a_gap_too() {
     assert!(history.number(&frame(4), numbered(201)));
     assert!(!complete(&history, 200) && complete(&history, 201));
     assert!(!history.number(&frame(4), numbered(202)), "there was no other one");
-    // When they are too old, the engine is not given them any more.
+    // When they are too old, the engine is not given them any more, which its stream says.
     let mut history = of_two();
     history.push_numbered(event(6, start + Duration::from_secs(1)), numbered(200), &BOUNDS);
-    assert!(!complete(&history, 200));
-    history.keep_within(&BOUNDS, start + BOUNDS.time);
-    assert!(!complete(&history, 199), "they were somewhere before that");
-    assert!(complete(&history, 200));
+    for seconds in [0, 1, 2] {
+        history.keep_within(&BOUNDS, start + BOUNDS.time + Duration::from_secs(seconds));
+        assert!(!complete(&history, 200) && !complete(&history, 300), "whoever has any number lacks them");
+    }
+    history.lose_unnumbered(numbered(210), lost_numbers(2), |_| false);
+    assert!(!complete(&history, 209) && complete(&history, 210));
+}
+
+#[test]
+fn of_events_too_old_to_get_a_number_everybody_elsewhere_lacks_each() {
+    let start = Instant::now();
+    let later = |more: u64| start + BOUNDS.time + Duration::from_secs(more);
+    let mut history = History::beginning(LostEvent { version: version(1), at: start });
+    history.push_numbered(event(2, start), numbered(100), &BOUNDS);
+    for (id, at) in [(3, start), (4, later(1)), (5, later(2)), (6, later(3))] {
+        history.push(event(id, at), &BOUNDS);
+    }
+    let complete = |history: &History, number| {
+        history.replay(&since(ENGINE, number), &terms(9, later(3))).unwrap().complete
+    };
+    assert!(!complete(&history, 100) && !complete(&history, 500), "one of them is gone");
+    // Of words that were said before it was too old it is not known whether they mean that one.
+    let unknown = LostNumbers { may_be_more: true, ..LostNumbers::default() };
+    history.lose_unnumbered(numbered(600), unknown, |_| false);
+    assert!(!complete(&history, 600));
+    let settled = LostNumbers { settled_until: Some(start), ..LostNumbers::default() };
+    history.lose_unnumbered(numbered(700), settled, |_| false);
+    assert!(!complete(&history, 699) && complete(&history, 700));
+}
+
+#[test]
+fn what_is_lost_and_was_never_here_is_missing_before_the_word_that_says_so() {
+    let start = Instant::now();
+    for lost in [lost_numbers(1), LostNumbers { may_be_more: true, ..LostNumbers::default() }] {
+        let mut history = History::beginning(LostEvent { version: version(1), at: start });
+        history.push_numbered(event(2, start), numbered(100), &BOUNDS);
+        history.lose_unnumbered(numbered(110), lost, |_| false);
+        let complete = |number| history.replay(&since(ENGINE, number), &terms(9, start)).unwrap().complete;
+        assert!(!complete(109) && complete(110));
+    }
 }
 
 #[test]
@@ -247,7 +288,7 @@ fn events_that_get_no_number_stand_before_the_word_that_says_so() {
     };
     let mut history = of_three();
     assert_eq!(sent(&history, 110), (true, vec![3, 4, 5]));
-    history.lose_unnumbered(numbered(120), 2, |lost| [3, 4].contains(&id_of(lost)));
+    history.lose_unnumbered(numbered(120), lost_numbers(2), |lost| [3, 4].contains(&id_of(lost)));
     assert_eq!(sent(&history, 110), (true, vec![3, 4, 5]));
     assert_eq!(sent(&history, 118), (true, vec![4, 5]));
     assert_eq!(sent(&history, 120), (true, vec![5]), "that one will have a number");
@@ -256,16 +297,16 @@ fn events_that_get_no_number_stand_before_the_word_that_says_so() {
     let mut history = of_three();
     history.make_room(3 * event(1, start).bytes(), None, LossReason::App);
     assert_eq!(sent(&history, 300), (false, vec![]));
-    history.lose_unnumbered(numbered(120), 2, |lost| [3, 4].contains(&id_of(lost)));
+    history.lose_unnumbered(numbered(120), lost_numbers(2), |lost| [3, 4].contains(&id_of(lost)));
     assert_eq!((sent(&history, 119), sent(&history, 120)), ((false, vec![]), (true, vec![5])));
     // There are not numbers for all.
     let mut history = of_three();
-    history.lose_unnumbered(numbered(112), 3, |_| true);
+    history.lose_unnumbered(numbered(112), lost_numbers(3), |_| true);
     assert_eq!((sent(&history, 110), sent(&history, 112)), ((true, vec![5, 3, 4]), (true, vec![3, 4])));
     // Nothing is known of the stream.
     let mut history = of_three();
     history.break_off(LostEvent { version: version(7), at: start });
-    history.lose_unnumbered(numbered(120), 3, |_| true);
+    history.lose_unnumbered(numbered(120), lost_numbers(3), |_| true);
     assert_eq!((sent(&history, 119), sent(&history, 120)), ((false, vec![]), (true, vec![])));
 }
 
@@ -282,6 +323,8 @@ enum StreamStep {
     /// Instead, it is told that so many of them are lost.
     Lose(usize),
     MakeRoom(usize),
+    /// All that is kept becomes too old, and what the engine has not taken is not given to it any more.
+    Wait,
     /// Somebody comes who has everything of the stream up to so far behind its end.
     Ask(u64),
     /// Somebody leaves who has everything up to so many versions ago.
@@ -296,6 +339,7 @@ fn stream_steps() -> impl Strategy<Value = Vec<StreamStep>> {
         4 => Just(StreamStep::HandIn),
         1 => (1..4usize).prop_map(StreamStep::Lose),
         1 => (1..4usize).prop_map(StreamStep::MakeRoom),
+        1 => Just(StreamStep::Wait),
         5 => (0..12u64).prop_map(StreamStep::Ask),
         5 => (0..8u64).prop_map(StreamStep::Export),
     ];
@@ -304,7 +348,7 @@ fn stream_steps() -> impl Strategy<Value = Vec<StreamStep>> {
 
 /// A history, the stream that it follows, and everything that was ever delivered here.
 struct FollowedStream {
-    start: Instant,
+    now: Instant,
     history: History,
     last_version: u64,
     /// Numbers and the events that they are of.
@@ -312,6 +356,8 @@ struct FollowedStream {
     missed_something: bool,
     /// Events without a number, the first one first.
     alone: VecDeque<u64>,
+    /// Those that were too old for one before.
+    old: Vec<u64>,
     /// Versions and the events that were delivered with them.
     delivered: BTreeMap<u64, u64>,
 }
@@ -322,12 +368,13 @@ impl FollowedStream {
         let mut history = History::beginning(LostEvent { version: version(1), at: start });
         history.reach(numbered(10));
         FollowedStream {
-            start,
+            now: start,
             history,
             last_version: 1,
             stream: BTreeMap::new(),
             missed_something: false,
             alone: VecDeque::new(),
+            old: Vec::new(),
             delivered: BTreeMap::new(),
         }
     }
@@ -340,7 +387,7 @@ impl FollowedStream {
 
     fn deliver(&mut self, id: u64, number: Option<u64>) {
         self.last_version += 1;
-        let kept = KeptEvent { frame: frame(id), ..event(self.last_version, self.start) };
+        let kept = KeptEvent { frame: frame(id), ..event(self.last_version, self.now) };
         self.delivered.insert(self.last_version, id);
         match number {
             Some(number) => self.history.push_numbered(kept, numbered(number), &BOUNDS),
@@ -350,11 +397,41 @@ impl FollowedStream {
 
     /// The next event of the stream comes here.
     fn hear(&mut self, id: u64, number: u64) {
+        self.break_off_if_missed();
+        self.deliver(id, Some(number));
+    }
+
+    fn break_off_if_missed(&mut self) {
         if std::mem::take(&mut self.missed_something) {
             self.last_version += 1;
-            self.history.break_off(LostEvent { version: version(self.last_version), at: self.start });
+            self.history.break_off(LostEvent { version: version(self.last_version), at: self.now });
         }
-        self.deliver(id, Some(number));
+    }
+
+    /// The engine is told that so many of those that have no number are lost, and all that are too old for one.
+    fn lose(&mut self, count: usize) {
+        let old = std::mem::take(&mut self.old);
+        let count = count.min(self.alone.len());
+        let lost: BTreeSet<u64> = old.into_iter().chain(self.alone.drain(..count)).collect();
+        if lost.is_empty() {
+            return;
+        }
+        self.break_off_if_missed();
+        let last = self.stream.last_key_value().map_or(10, |(last, _)| *last);
+        let marker = last + 10 + lost.len() as u64;
+        self.stream.extend((marker - lost.len() as u64..).zip(lost.iter().copied()));
+        // Of those that are here it is known which ones they are.
+        let is_here = |event: &KeptEvent| event.number.is_none() && lost.contains(&id_of(&event.frame));
+        let is_known = self.history.events.iter().any(is_here);
+        let settled_until = self.now.checked_sub(BOUNDS.time);
+        let count = if is_known { lost.len() } else { 0 };
+        let numbers = LostNumbers { count, may_be_more: !is_known, settled_until };
+        self.history.lose_unnumbered(numbered(marker), numbers, |frame| lost.contains(&id_of(frame)));
+        if !is_known {
+            // Then that is known of the last word of several.
+            let numbers = LostNumbers { count: lost.len(), ..numbers };
+            self.history.lose_unnumbered(numbered(marker), numbers, |_| false);
+        }
     }
 
     fn happen(&mut self, step: &StreamStep, id: u64) {
@@ -372,28 +449,22 @@ impl FollowedStream {
                 self.deliver(id, None);
             }
             StreamStep::HandIn => {
+                if !self.old.is_empty() {
+                    return self.lose(0);
+                }
                 let Some(id) = self.alone.pop_front() else { return };
                 let number = self.append(id);
-                if self.missed_something || !self.history.number(&frame(id), numbered(number)) {
-                    self.hear(id, number);
-                }
+                self.break_off_if_missed();
+                assert!(self.history.number(&frame(id), numbered(number)), "it was delivered");
             }
-            StreamStep::Lose(count) => {
-                let count = count.min(self.alone.len());
-                if count == 0 {
-                    return;
-                }
-                let lost: BTreeSet<u64> = self.alone.drain(..count).collect();
-                if std::mem::take(&mut self.missed_something) {
-                    self.last_version += 1;
-                    self.history.break_off(LostEvent { version: version(self.last_version), at: self.start });
-                }
-                let marker = self.stream.last_key_value().map_or(10, |(last, _)| *last) + 10;
-                self.stream.extend((marker - count as u64..).zip(lost.iter().copied()));
-                self.history.lose_unnumbered(numbered(marker), count, |frame| lost.contains(&id_of(frame)));
+            StreamStep::Lose(count) => self.lose(count),
+            StreamStep::Wait => {
+                self.now += BOUNDS.time + Duration::from_secs(1);
+                self.old.extend(self.alone.drain(..));
+                self.history.keep_within(&BOUNDS, self.now);
             }
             StreamStep::MakeRoom(events) => {
-                let bytes = events * event(1, self.start).bytes();
+                let bytes = events * event(1, self.now).bytes();
                 self.history.make_room(bytes, None, LossReason::App);
             }
             StreamStep::Ask(back) => self.ask(back),
@@ -407,7 +478,7 @@ impl FollowedStream {
         let end = self.stream.last_key_value().map_or(10, |(last, _)| *last);
         let behind = end.saturating_sub(10 * back).max(1);
         self.last_version += 1;
-        let terms = terms(self.last_version, self.start);
+        let terms = terms(self.last_version, self.now);
         let replay = self.history.replay(&since(ENGINE, behind), &terms).unwrap();
         if !replay.complete {
             assert!(replay.events.is_empty());
@@ -417,9 +488,8 @@ impl FollowedStream {
         let come = self.stream.range(behind + 1..).filter(|(number, _)| **number <= reached);
         let mut expected: Vec<u64> = come.map(|(_, id)| *id).collect();
         let got = ids(&replay);
-        let is_kept = |id: &u64| self.history.events.iter().any(|event| id_of(&event.frame) == *id);
-        // Of those that have no number, those that had to go are delivered again when they get it.
-        expected.extend(self.alone.iter().filter(|id| is_kept(id)));
+        // Whoever comes from elsewhere has none of these.
+        expected.extend(self.old.iter().chain(&self.alone));
         assert_eq!(got, expected, "behind {behind}, reached {reached}");
     }
 
