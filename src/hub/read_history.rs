@@ -96,8 +96,8 @@ impl Hub {
 
 /// A part of a stream goes on with the next one, and has no more events than may be wanted.
 fn go_on(part: &mut StreamPart, next: StreamPart, rewind: Rewind) {
-    if next.events.first().is_some_and(|first| first.previous > part.reached) {
-        // Some between the two are lost.
+    if next.events.first().is_none_or(|first| first.previous > part.reached) {
+        // Some between the two are lost, or behind both.
         part.events.clear();
     }
     part.events.extend(next.events);
@@ -105,5 +105,36 @@ fn go_on(part: &mut StreamPart, next: StreamPart, rewind: Rewind) {
     if let Rewind::Events(count) = rewind {
         let too_many = part.events.len().saturating_sub(count as usize);
         part.events.drain(..too_many);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{KeptAs, StreamEvent};
+    use crate::protocol::Frame;
+
+    fn part(numbers: &[(u64, u64)], reached: u64) -> StreamPart {
+        let event = |&(number, previous): &(u64, u64)| StreamEvent {
+            kept: KeptAs { number, is_delivered: false },
+            previous,
+            frame: Frame::ping(),
+            except: None,
+            time: None,
+        };
+        StreamPart { events: numbers.iter().map(event).collect(), reached, now: 100 }
+    }
+
+    #[test]
+    fn a_part_goes_on_unless_something_is_lost_between_or_at_the_end() {
+        let joined = |next| {
+            let mut first = part(&[(1, 0), (2, 1), (3, 2)], 3);
+            go_on(&mut first, next, Rewind::Events(2));
+            let numbers = first.events.iter().map(|event| event.kept.number).collect::<Vec<_>>();
+            (numbers, first.reached)
+        };
+        assert_eq!(joined(part(&[(4, 3)], 4)), (vec![3, 4], 4));
+        assert_eq!(joined(part(&[(6, 5)], 6)), (vec![6], 6));
+        assert_eq!(joined(part(&[], 5)), (vec![], 5), "what the next one ends with is not told");
     }
 }
