@@ -217,9 +217,14 @@ impl Chain {
         }
     }
 
-    /// One of a channel of which words come already, and nothing is known.
-    pub(super) fn adrift() -> Self {
-        Chain { state: ChainState::Live, is_confirmed: true, ..Chain::new() }
+    /// One of a channel of which nothing is known, and words come already, or may.
+    pub(super) fn adrift(is_confirmed: bool) -> Self {
+        Chain { state: ChainState::Live, is_confirmed, ..Chain::new() }
+    }
+
+    /// The engine has confirmed that its words come.
+    pub(super) fn confirm(&mut self) {
+        self.is_confirmed = true;
     }
 
     /// Everything up to which number has been handed on, if all that has come so far has, and none is missing.

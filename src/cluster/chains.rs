@@ -38,6 +38,8 @@ pub(super) struct ChainTable {
     ended: VecDeque<(Subject, u64)>,
     /// Those of which something is asked, each once, by their subscriptions; some may have ended.
     asked: VecDeque<(Subject, u64)>,
+    /// How many of their events wait for changes of members.
+    parked: HashMap<Subject, usize>,
 }
 
 /// The chain of a subject that this node is subscribed to.
@@ -54,8 +56,6 @@ pub(super) struct SubjectChain {
     asked: VecDeque<ChainAsk>,
     /// It wants something done that is not done yet: what it has reached, the hub has not.
     is_handing_on: bool,
-    /// Its events that wait for changes of members.
-    parked: usize,
 }
 
 /// What is asked of one chain.
@@ -99,6 +99,7 @@ impl Chains {
             looks_again: false,
             ended: VecDeque::new(),
             asked: VecDeque::new(),
+            parked: HashMap::new(),
         };
         Chains { table: Mutex::new(table), are_there: AtomicBool::new(false), woken: Notify::new() }
     }
@@ -114,11 +115,20 @@ impl Chains {
     }
 
     /// A subject that is subscribed to has its events kept from now on, and nothing is known of it, if it has no chain yet.
-    pub(super) fn open_adrift(&self, subject: &Subject, subscription: u64) {
+    pub(super) fn open_adrift(&self, subject: &Subject, subscription: u64, is_confirmed: bool) {
         self.are_there.store(true, Ordering::Relaxed);
         let mut table = self.lock();
         if !table.of.contains_key(subject) {
-            table.insert(subject, subscription, Chain::adrift());
+            table.insert(subject, subscription, Chain::adrift(is_confirmed));
+        }
+    }
+
+    /// The engine has confirmed a subscription of which no chain waits; one may have been opened meanwhile.
+    pub(super) fn confirm(&self, subject: &Subject, subscription: u64) {
+        if self.are_there.load(Ordering::Relaxed)
+            && let Some((of, _)) = self.lock().of(subject, subscription)
+        {
+            of.chain.confirm();
         }
     }
 
@@ -140,7 +150,7 @@ impl Chains {
         if table.of.get(subject).is_some_and(|of| of.subscription == subscription)
             && let Some(of) = table.of.remove(subject)
         {
-            let reached = of.known_until();
+            let reached = of.known_until().filter(|_| !table.parked.contains_key(subject));
             of.chain.end(&mut table.room);
             if let Some(reached) = reached.filter(|_| table.ended.len() < MOST_ENDED) {
                 table.ended.push_back((subject.clone(), reached));
@@ -174,7 +184,9 @@ impl Chains {
 
     /// Whether a subject's chain is known up to its last word, and the hub has all of it.
     pub(super) fn is_known(&self, subject: &Subject) -> bool {
-        self.lock().of.get(subject).is_some_and(|of| of.known_until().is_some())
+        let table = self.lock();
+        !table.parked.contains_key(subject)
+            && table.of.get(subject).is_some_and(|of| of.known_until().is_some())
     }
 
     /// As [`ChainTable::hear`].
@@ -201,11 +213,22 @@ impl Chains {
         }
     }
 
-    /// An event of a subject's chain waits for changes of members, or does so no longer.
+    /// An event of a subject's stream waits for changes of members, or does so no longer. Its chain may end meanwhile.
     pub(super) fn park(&self, subject: &Subject, waits: bool) {
-        if let Some(of) = self.lock().of.get_mut(subject) {
-            of.parked = if waits { of.parked + 1 } else { of.parked.saturating_sub(1) };
+        let mut table = self.lock();
+        if waits {
+            *table.parked.entry(subject.clone()).or_insert(0) += 1;
+        } else if let Some(parked) = table.parked.get_mut(subject) {
+            *parked -= 1;
+            if *parked == 0 {
+                table.parked.remove(subject);
+            }
         }
+    }
+
+    /// The subjects that have one.
+    pub(super) fn subjects(&self) -> Vec<Subject> {
+        self.lock().of.keys().cloned().collect()
     }
 
     /// How much there is.
@@ -224,13 +247,13 @@ impl SubjectChain {
             fetch: 0,
             asked: VecDeque::new(),
             is_handing_on: false,
-            parked: 0,
         }
     }
 
-    /// Everything up to which number the hub has, if that is all that has come, and nothing is missing.
+    /// Everything up to which number the hub has, if that is all that has come, and nothing is missing; but for what waits for
+    /// changes of members.
     fn known_until(&self) -> Option<u64> {
-        self.chain.reached().filter(|_| !self.is_handing_on && self.parked == 0)
+        self.chain.reached().filter(|_| !self.is_handing_on)
     }
 
     /// Has the chain do something. What it wants done by that is to be done, and then told.
@@ -340,7 +363,7 @@ impl ChainTable {
         times: &ChainTimes,
     ) -> (Vec<ChainStep>, bool) {
         if self.of(subject, subscription).is_none() {
-            self.insert(subject, subscription, Chain::adrift());
+            self.insert(subject, subscription, Chain::adrift(true));
         }
         let Some(of) = self.of.get_mut(subject) else { return (Vec::new(), false) };
         let mut was_there = false;

@@ -254,11 +254,13 @@ impl Claims {
         }
     }
 
-    /// Some subjects may have a history by now. Those whose events come are followed from now on, and nothing is known of them.
+    /// Some subjects may have a history by now. They are followed from now on, and nothing is known of them: those whose events do not
+    /// come yet are only known when they do.
     pub(super) fn follow(&self, has_history: impl Fn(&Subject) -> bool) {
         for entry in &self.subjects {
-            if matches!(entry.confirmation, Confirmation::Confirmed) && has_history(entry.key()) {
-                self.chains.open_adrift(entry.key(), entry.subscription);
+            if has_history(entry.key()) {
+                let is_confirmed = matches!(entry.confirmation, Confirmation::Confirmed);
+                self.chains.open_adrift(entry.key(), entry.subscription, is_confirmed);
             }
         }
     }
@@ -351,7 +353,12 @@ impl Claims {
             if !is_known {
                 self.be_late(&asked);
             }
+            let is_confirmed = matches!(confirmation, Confirmation::Confirmed);
             let unconfirmed = self.settle(&asked, confirmation);
+            if is_confirmed && !asked.is_chained {
+                // It may have a history since.
+                self.chains.confirm(&asked.subject, asked.subscription);
+            }
             if !is_known {
                 self.counts.joins_unconfirmed.add_from_anywhere(unconfirmed as u64);
             }

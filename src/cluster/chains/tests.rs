@@ -57,6 +57,16 @@ fn a_subject_is_known_when_all_that_was_reached_is_handed_on() {
     assert!(!chains.is_known(&subject(0)));
     chains.park(&subject(0), false);
     assert!(chains.is_known(&subject(0)));
+    // They go on waiting where another one begins.
+    chains.park(&subject(0), true);
+    chains.end(&subject(0), 1);
+    assert!(!matches!(chains.next_deed(), Some(ChainDeed::End { .. })), "it is not known up to its end");
+    chains.park(&subject(0), true);
+    chains.park(&subject(0), false);
+    assert!(!chains.is_known(&subject(0)));
+    assert_eq!(chains.lock().parked.len(), 1);
+    chains.park(&subject(0), false);
+    assert!(chains.lock().parked.is_empty());
 }
 
 #[test]
