@@ -47,6 +47,10 @@ impl<A: Adapter> WordReader<A> {
         // Nobody is here for it, or it is on its way while the last one leaves.
         let Some(subscription) = self.node.claims.subscription(&word.subject) else { return };
         let said = self.read_kept(&word, true);
+        if matches!(said, ChainedWord::Lost { is_own: false }) {
+            // What has come without a place has come before it.
+            self.plain.is_said(&word.subject, Instant::now().into_std());
+        }
         let word_of_chain = ChainWord { number, previous, said };
         let times = self.times();
         let (steps, was_there) = self.node.chains.hear(&word.subject, subscription, word_of_chain, &times);
@@ -341,14 +345,13 @@ impl<A: Adapter> WordReader<A> {
     #[cold]
     pub(super) fn take_plain(&mut self, subject: &Subject, from: NodeId, event: &EventMessage) {
         self.node.owed.hear_lost(subject, &event.frame);
-        if self.plain.came(subject, from, Instant::now().into_std()) {
-            self.say_of_plain(subject);
-        }
+        self.plain.came(subject, from, Instant::now().into_std());
     }
 
     /// Has streams say that there were such events.
     pub(super) fn say_of_plain_events(&mut self) {
-        let due = self.plain.take_due(Instant::now().into_std());
+        let followed = || self.node.chains.subjects();
+        let due = self.plain.take_due(Instant::now().into_std(), followed);
         due.iter().for_each(|subject| self.say_of_plain(subject));
     }
 

@@ -79,7 +79,7 @@ impl<A: Adapter> WordReader<A> {
         documents: DocumentBell,
     ) -> Self {
         let heard = HeardNumbers::new(node.config.numbered_channels);
-        let apps = hub.watch_apps();
+        let (apps, me) = (hub.watch_apps(), node.me);
         let intake = WordReader {
             node,
             hub,
@@ -88,7 +88,7 @@ impl<A: Adapter> WordReader<A> {
             requests,
             restoring: JoinSet::new(),
             fetching: StreamFetches::default(),
-            plain: PlainEvents::new(),
+            plain: PlainEvents::new(me),
             request: 0,
             apps,
             documents,
