@@ -19,6 +19,7 @@ mod presence;
 mod publish_ids;
 mod reads;
 mod recovery;
+mod recovery_changes;
 mod recovery_readers;
 mod silence;
 mod start;

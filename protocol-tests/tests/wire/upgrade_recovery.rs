@@ -9,7 +9,7 @@ use std::time::Duration;
 use heliostat_protocol_tests::http::{Connection, Endless};
 use heliostat_protocol_tests::tab::{Tab, complete, fresh_name, incomplete};
 use heliostat_protocol_tests::target::MAIN_APP;
-use heliostat_protocol_tests::{Broker, Incoming, Shared, Target};
+use heliostat_protocol_tests::{Broker, Incoming, Shared, Target, be_patient};
 use serde_json::{Value, json};
 
 const UPGRADES: usize = 2;
@@ -19,11 +19,15 @@ const READERS: usize = 4;
 /// The pace of the publisher: twenty events a second.
 const PACE: Duration = Duration::from_millis(50);
 
+/// How long anything may take here: clients wait for the whole life of a process, while others take the machine's time.
+const LONG: Duration = Duration::from_secs(60);
+
 /// A broker whose channels keep their last events.
 fn broker(more: &str) -> Option<Target> {
     let app = MAIN_APP.replace("client_events = true", "client_events = true\nhttp_streams = true");
     let history = "[[apps.channels]]\npattern = '*'\nhistory = { events = 5000 }\n";
     Target::shared(Shared::Main)?;
+    be_patient(LONG);
     let broker = Broker::start(&format!("[server]\nworkers = 2\n{more}{app}{history}"));
     Some(Target::at(Arc::new(broker), Shared::Main.credentials()))
 }
