@@ -178,16 +178,8 @@ impl Server {
         } = self;
         config.admin.check()?;
         check_apps(&config)?;
-        let watchers = Arc::new(Watchers::new(Arc::default()));
-        let (webhooks, relays) = (Webhooks::watched_by(Arc::clone(watchers.feed())), Relays::new());
-        let wire = PipeWire::new(config.pipe.clone());
-        let pipes = pipes(taps, &hooks);
-        let watching = (test_mode.clone(), Arc::clone(&watchers));
-        let listeners =
-            AppListeners::new(pipes, webhooks.clone(), relays.clone(), Arc::clone(&wire), watching);
-        if let Some(app_id) = listeners.without_app(&config.apps) {
-            return Err(StartError::PipeWithoutApp(app_id.to_owned()));
-        }
+        let (listeners, told) = listeners_of(taps, &hooks, &config, test_mode.clone())?;
+        let TellsOthers { watchers, webhooks, relays, wire } = told;
         let apps = config.apps.iter().map(|of| (of.app.clone(), listeners.of(of))).collect();
         let workers = config.server.worker_threads();
         let (admin, wanted) = all_wanted(&config, inherited)?;
@@ -196,9 +188,7 @@ impl Server {
         bound_hub(&hub, &config);
         let certificates = load_certificates(&config)?;
         let tls = certificates.as_ref().map(|certificates| certificates.server_config()).transpose()?;
-        let bind = |wanted| ListeningSocket::bind(wanted, config.server.backlog, tls.as_ref());
-        let sockets: Vec<_> = wanted.into_iter().map(bind).collect::<Result<_, _>>()?;
-        let sockets: Vec<ListeningSocket> = sockets.into_iter().flatten().collect();
+        let sockets = bind_all(wanted, config.server.backlog, tls.as_ref())?;
         let address = sockets.iter().find_map(ListeningSocket::address);
         let mut joining = JoiningNode::prepare(&config, &hub, address.map(|address| address.port()))?;
         let bind_admin = |wanted| AdminListener::bind(wanted, config.server.backlog, admin_is_dispensable);
@@ -209,11 +199,7 @@ impl Server {
         }
         let most_http = config.server.max_http_connections;
         let slots = Arc::new(ConnectionSlots::new(most_http, files.bounds.per_worker, workers));
-        let readiness = Readiness::new(Arc::clone(&hub), Arc::clone(&slots));
-        let readiness = Arc::new(match &joining {
-            Some(joining) => readiness.of_cluster(joining.view(), config.cluster.node.bus_lost),
-            None => readiness,
-        });
+        let readiness = readiness_of(&hub, &slots, joining.as_ref(), &config);
         let usage = usage_book(&config, &hub);
         let parts = ServiceParts {
             hub,
@@ -229,16 +215,12 @@ impl Server {
             relays,
             feed: Arc::clone(watchers.feed()),
         };
-        let cluster = joining.as_ref().map(JoiningNode::view);
-        let metrics =
-            metrics_of((&parts, cluster), &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
+        let told = (&parts, joining.as_ref().map(JoiningNode::view));
+        let metrics = metrics_of(told, &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
         let admin = admin.zip(usage.clone()).map(|(sockets, usage)| {
             let api = api(&parts.config, managed.clone(), &reloader);
-            let console =
-                console(&parts, (watchers, &webhooks), Arc::clone(&api), (&reloader, written_config));
-            let routes = ConsoleRoutes(Arc::clone(&console));
-            let admin = admin_of(&parts, metrics.clone(), usage, (api, routes));
-            AdminListener { sockets, admin: Arc::new(admin), console }
+            let told = (&reloader, written_config);
+            admin_listener(sockets, &parts, (watchers, &webhooks), (api, metrics.clone(), usage), told)
         });
         if let Some(joining) = &mut joining {
             joining.reached_at(admin.as_ref().and_then(AdminListener::place));
@@ -285,6 +267,54 @@ fn api(config: &Config, managed: Option<Arc<ManagedApps>>, reloader: &Reloader) 
     Arc::new(AppsApi::new(managed, live, config.server.http_request_timeout))
 }
 
+/// Those who are told of what happens in apps, whichever app it is.
+struct TellsOthers {
+    watchers: Arc<Watchers>,
+    webhooks: Webhooks,
+    relays: Relays,
+    wire: Arc<PipeWire>,
+}
+
+/// Who hears the apps of this node.
+///
+/// # Errors
+/// If something is to hear an app that there is not.
+fn listeners_of(
+    taps: Vec<(String, Arc<dyn Tap>)>,
+    hooks: &[(String, Hook)],
+    config: &Config,
+    test_mode: Option<Arc<TestMode>>,
+) -> Result<(AppListeners, TellsOthers), StartError> {
+    let watchers = Arc::new(Watchers::new(Arc::default()));
+    let (webhooks, relays) = (Webhooks::watched_by(Arc::clone(watchers.feed())), Relays::new());
+    let wire = PipeWire::new(config.pipe.clone());
+    let listeners = AppListeners::new(
+        pipes(taps, hooks),
+        webhooks.clone(),
+        relays.clone(),
+        Arc::clone(&wire),
+        (test_mode, Arc::clone(&watchers)),
+    );
+    if let Some(app_id) = listeners.without_app(&config.apps) {
+        return Err(StartError::PipeWithoutApp(app_id.to_owned()));
+    }
+    Ok((listeners, TellsOthers { watchers, webhooks, relays, wire }))
+}
+
+/// Whether new clients should be sent here, alone or as one of several nodes.
+fn readiness_of(
+    hub: &Arc<Hub>,
+    slots: &Arc<ConnectionSlots>,
+    joining: Option<&JoiningNode>,
+    config: &Config,
+) -> Arc<Readiness> {
+    let readiness = Readiness::new(Arc::clone(hub), Arc::clone(slots));
+    Arc::new(match joining {
+        Some(joining) => readiness.of_cluster(joining.view(), config.cluster.node.bus_lost),
+        None => readiness,
+    })
+}
+
 /// The console, for the admin listener.
 fn console(
     parts: &ServiceParts,
@@ -303,6 +333,19 @@ fn console(
         written_config,
         body_timeout: parts.config.server.http_request_timeout,
     }))
+}
+
+/// The admin listener at these sockets, with the console beside what it tells.
+fn admin_listener(
+    sockets: Vec<ListeningSocket>,
+    parts: &ServiceParts,
+    watched: (Arc<Watchers>, &Webhooks),
+    (api, metrics, usage): (Arc<AppsApi>, Metrics, UsageBook),
+    told: (&Reloader, Option<String>),
+) -> AdminListener {
+    let console = console(parts, watched, Arc::clone(&api), told);
+    let admin = admin_of(parts, metrics, usage, (api, ConsoleRoutes(Arc::clone(&console))));
+    AdminListener { sockets, admin: Arc::new(admin), console }
 }
 
 /// What the admin listener serves.
@@ -364,6 +407,17 @@ fn all_wanted(
     let wanted = inherited.assign(wanted.collect())?.into_iter();
     let (admin, wanted): (Vec<_>, Vec<_>) = wanted.partition(|(wanted, _)| wanted.role == Role::Admin);
     Ok((admin.into_iter().next(), wanted))
+}
+
+/// The sockets of all these, or none.
+fn bind_all(
+    wanted: Vec<AssignedListener>,
+    backlog: u32,
+    tls: Option<&rustls::ServerConfig>,
+) -> Result<Vec<ListeningSocket>, StartError> {
+    let bound = wanted.into_iter().map(|wanted| ListeningSocket::bind(wanted, backlog, tls));
+    let sockets: Vec<_> = bound.collect::<Result<_, _>>()?;
+    Ok(sockets.into_iter().flatten().collect())
 }
 
 /// Bounds what comes from one client address, and what is kept for those who come back.

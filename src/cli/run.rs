@@ -69,18 +69,10 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
             let warnings = warnings.iter().map(|warning| format!("warning: {warning}\n"));
             print(&(verdict(&loaded) + &warnings.collect::<String>()));
         }
-        Command::Reload(flags) => {
-            print(&ask(&flags, control::RELOAD).map_err(|complaint| (complaint, NOT_DONE))?);
-        }
-        Command::Nodes { flags, json } => {
-            print(&show_nodes(&flags, json).map_err(|complaint| (complaint, NOT_DONE))?);
-        }
-        Command::Apps { flags, order } => {
-            print(&run_apps(flags, &order).map_err(|complaint| (complaint, NOT_DONE))?);
-        }
-        Command::Upgrade(flags) => {
-            print(&ask(&flags, control::UPGRADE).map_err(|complaint| (complaint, NOT_DONE))?);
-        }
+        Command::Reload(flags) => print(&ask(&flags, control::RELOAD).map_err(not_done)?),
+        Command::Nodes { flags, json } => print(&show_nodes(&flags, json).map_err(not_done)?),
+        Command::Apps { flags, order } => print(&run_apps(flags, &order).map_err(not_done)?),
+        Command::Upgrade(flags) => print(&ask(&flags, control::UPGRADE).map_err(not_done)?),
         Command::Serve(flags) => {
             let (predecessor, inherited) = match Predecessor::take().map_err(cannot_start)? {
                 Some((predecessor, inherited)) => (Some(predecessor), inherited),
@@ -139,6 +131,10 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn not_done(complaint: String) -> ExitFailure {
+    (complaint, NOT_DONE)
 }
 
 fn load(flags: &Flags) -> Result<Loaded, ExitFailure> {

@@ -93,9 +93,12 @@ impl LostHere {
     /// An event of this node is lost, which this node's subscribers were sent, or were not.
     pub(super) fn lose(&mut self, subject: &Subject, frame: &Frame, is_sent_here: bool) {
         let hash = self.hasher.hash_one(frame.websocket());
-        self.of.with(subject, LostOfSubject::default, |of| match is_sent_here {
-            true => of.untold.add(hash),
-            false => of.untold.is_missing_here = true,
+        self.of.with(subject, LostOfSubject::default, |of| {
+            if is_sent_here {
+                of.untold.add(hash);
+            } else {
+                of.untold.is_missing_here = true;
+            }
         });
     }
 

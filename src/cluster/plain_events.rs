@@ -125,11 +125,11 @@ mod tests {
         assert_eq!((due(&mut plain, at(4)), due(&mut plain, at(100))), (vec![subject.clone()], vec![]));
         plain.came(&subject, one, at(5));
         assert!(due(&mut plain, at(13)).is_empty());
-        assert_eq!(due(&mut plain, at(17)), [subject.clone()]);
+        assert_eq!(due(&mut plain, at(17)), std::slice::from_ref(&subject));
         // Its node has said so.
         plain.came(&subject, one, at(60));
         plain.is_said_by(&subject, other);
-        assert_eq!(due(&mut plain, at(64)), [subject.clone()]);
+        assert_eq!(due(&mut plain, at(64)), std::slice::from_ref(&subject));
         plain.came(&subject, one, at(90));
         plain.is_said_by(&subject, one);
         assert!(due(&mut plain, at(99)).is_empty());

@@ -137,14 +137,9 @@ impl Console {
             let member = |(id, info): &(String, Option<String>)| json!({ "user_id": id, "user_info": info });
             shown["members"] = members.iter().map(member).collect();
         }
-        shown["cached"] = match its_type.is_cache() {
-            false => Value::Null,
-            true => self
-                .hub
-                .recall(app, &name)
-                .await
-                .map_or(Value::Null, |(data, left)| json!({ "data": data, "left_ms": super::millis(left) })),
-        };
+        let cached = if its_type.is_cache() { self.hub.recall(app, &name).await } else { None };
+        let recalled = |(data, left)| json!({ "data": data, "left_ms": super::millis(left) });
+        shown["cached"] = cached.map_or(Value::Null, recalled);
         let keeps = app.app().history(&name);
         shown["history"] = keeps.map_or(Value::Null, |keeps| json!({ "most_events": keeps.events }));
         Ok(shown)

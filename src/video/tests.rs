@@ -565,7 +565,8 @@ fn whoever_comes_where_no_track_is_known_has_all_nodes_asked_and_seldom() {
     };
     assert!(looks(&mut filming, 0));
     assert!(!looks(&mut filming, 499));
-    assert!(!filming.tracks.is_empty() && filming.tracks.len() == 0, "that it was asked is remembered");
+    let held = (filming.tracks.is_empty(), filming.tracks.len());
+    assert_eq!(held, (false, 0), "that it was asked is remembered");
     assert!(looks(&mut filming, 1));
     filming.send(&ON_A, &members(1, true, Rendition::Full, 0), true).unwrap();
     assert!(!looks(&mut filming, 1_000), "one is known");

@@ -137,7 +137,11 @@ fn sound_is_written_in_step_with_the_pictures() {
         block(2, 20, true, "s120"),
         block(1, 33, false, "p133"),
     ];
-    assert_eq!(script.clusters(), [first.clone()], "the last waits for a picture that may come before it");
+    assert_eq!(
+        script.clusters(),
+        std::slice::from_ref(&first),
+        "the last waits for a picture that may come before it"
+    );
     script.picture(166, VP8).sound(150, "");
     let clusters = script.clusters();
     assert_eq!(clusters.len(), 1);
