@@ -12,8 +12,12 @@ use socket2::SockRef;
 
 use crate::Target;
 
-/// What the kernel holds on the broker's side, and what is read at once.
+/// What the kernel holds on the broker's side, where little waits in the line, and what is read at once.
 const KERNEL_BYTES: usize = 8 * 1024;
+
+/// In a line with so much room more waits than in the kernel. There its buffer is as it is: with a small one whatever is longer than
+/// that takes some hundreds of milliseconds, as the broker's kernel asks that seldom whether there is room again.
+const MUCH_ROOM: usize = 1024 * 1024;
 const CHUNK_BYTES: usize = 4 * 1024;
 
 /// How a line is.
@@ -70,7 +74,9 @@ impl Line {
                     return;
                 }
                 let Ok(far) = TcpStream::connect(("127.0.0.1", to)) else { continue };
-                let _ = SockRef::from(&far).set_recv_buffer_size(KERNEL_BYTES);
+                if terms.buffer < MUCH_ROOM {
+                    let _ = SockRef::from(&far).set_recv_buffer_size(KERNEL_BYTES);
+                }
                 for stream in [&near, &far] {
                     let _ = stream.set_nodelay(true);
                     lock(&connections).extend(stream.try_clone());
