@@ -26,6 +26,9 @@ const FIRST_MEASURE: Duration = Duration::from_millis(20);
 /// The same later: one ping that comes late among others says little of it.
 const MEASURE: Duration = Duration::from_millis(700);
 
+/// So much is sent at once: that less of it has arrived says little of the line.
+const LEAST_MEASURED: u64 = 16 * 1024;
+
 /// The pings of one viewer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Positions {
@@ -68,8 +71,11 @@ struct ArrivedBytes {
 }
 
 impl Positions {
-    /// A picture of so many bytes was sent.
-    pub(super) fn picture_sent(&mut self, bytes: usize) {
+    /// A picture of so many bytes is sent.
+    pub(super) fn picture_sent(&mut self, bytes: usize, now: Instant) {
+        if self.away.is_empty() {
+            self.arrived.waits_for_nothing(self.sent, self.line(), now);
+        }
         self.is_wanted = true;
         self.sent += bytes as u64;
     }
@@ -120,20 +126,25 @@ impl Positions {
     pub(super) fn behind(&self, now: Instant) -> Duration {
         let Some(oldest) = self.away.front() else { return Duration::ZERO };
         let waits = now.saturating_duration_since(oldest.sent_at);
-        let Some(shortest) = self.shortest else {
+        if self.shortest.is_none() {
             return if waits > RETURNS_NONE_AFTER {
                 Duration::ZERO
             } else {
                 waits.saturating_sub(LONGEST_LINE)
             };
-        };
-        let line = shortest.min(LONGEST_LINE);
+        }
+        let line = self.line();
         let late = waits.max(self.latest).saturating_sub(line);
         if late <= LATE {
             return late;
         }
         // Something waits on the way. How long that will take is known before the pings behind it are back.
-        late.max(self.arrived.will_take(self.sent, now).saturating_sub(line))
+        late.max(self.arrived.will_take(self.sent, oldest, line, now).saturating_sub(line))
+    }
+
+    /// How long the line itself is, as far as it is known.
+    fn line(&self) -> Duration {
+        self.shortest.unwrap_or_default().min(LONGEST_LINE)
     }
 }
 
@@ -152,12 +163,33 @@ impl ArrivedBytes {
         }
     }
 
-    /// How long it will take until all that was sent has arrived, if the line takes what it took last.
-    fn will_take(&self, sent: u64, now: Instant) -> Duration {
-        let (Some((arrived, at)), Some(pace)) = (self.last, self.pace) else { return Duration::ZERO };
-        let ms = sent.saturating_sub(arrived).saturating_mul(1000) / pace.max(1);
-        Duration::from_millis(ms).saturating_sub(now.saturating_duration_since(at))
+    /// So many bytes were sent, and no ping behind them is away. Where all of them must have arrived by now, the line stands idle
+    /// until now: what is sent next is not to be reckoned from the last pong on.
+    fn waits_for_nothing(&mut self, sent: u64, line: Duration, now: Instant) {
+        let Some((arrived, at)) = self.last else { return };
+        let all_at =
+            at + self.pace.map_or(Duration::ZERO, |pace| time_for(sent.saturating_sub(arrived), pace));
+        if all_at <= now {
+            self.last = Some((sent, now + line));
+        }
     }
+
+    /// How long it will take until all that was sent has arrived, if the line takes what it took last. Where that was never
+    /// measured, it is reckoned with the most that it can have taken, as the oldest ping is still away.
+    fn will_take(&self, sent: u64, oldest: &PingAway, line: Duration, now: Instant) -> Duration {
+        let Some((arrived, heard)) = self.last else { return Duration::ZERO };
+        let at = if self.pace.is_some() { heard } else { heard.max(oldest.sent_at + line) };
+        let waited = now.saturating_duration_since(at);
+        let pace = self
+            .pace
+            .unwrap_or_else(|| per_second(oldest.behind.saturating_sub(arrived).max(LEAST_MEASURED), waited));
+        (at + time_for(sent.saturating_sub(arrived), pace)).saturating_duration_since(now)
+    }
+}
+
+/// How long so many bytes take at so many each second.
+fn time_for(bytes: u64, pace: u64) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1000) / pace.max(1)).min(RETURNS_NONE_AFTER)
 }
 
 fn per_second(bytes: u64, time: Duration) -> u64 {
@@ -175,7 +207,7 @@ mod tests {
         let mut positions = Positions::default();
         positions.be_mute();
         assert_eq!(positions.first_ping(start), None);
-        positions.picture_sent(1000);
+        positions.picture_sent(1000, start);
         assert_eq!(positions.ping(start + APART), None);
         assert_eq!(positions.behind(start + Duration::from_secs(5)), Duration::ZERO);
     }
@@ -186,9 +218,9 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let mut positions = Positions::default();
         assert_eq!(positions.ping(at(0)), None, "nothing was sent");
-        positions.picture_sent(10_000);
+        positions.picture_sent(10_000, at(0));
         assert_eq!(positions.ping(at(0)).as_deref(), Some("v1"));
-        positions.picture_sent(10_000);
+        positions.picture_sent(10_000, at(0));
         assert_eq!(positions.ping(at(249)), None);
         assert_eq!(positions.behind(at(1_000)), Duration::ZERO, "no line is longer");
         assert_eq!(positions.behind(at(1_600)), Duration::from_millis(600), "none has come back");
@@ -197,7 +229,7 @@ mod tests {
         assert_eq!(positions.ping(at(250)).as_deref(), Some("v2"));
         assert_eq!(positions.behind(at(300)), Duration::ZERO);
         assert_eq!(positions.behind(at(930)), Duration::from_millis(600));
-        positions.picture_sent(1);
+        positions.picture_sent(1, at(500));
         assert_eq!(positions.ping(at(500)).as_deref(), Some("v3"));
         for forged in [&b"v9"[..], b"v1", b"v", b"h3h", b"\xff"] {
             positions.echoed(forged, at(510));
@@ -219,17 +251,17 @@ mod tests {
         let mut positions = Positions::default();
         assert_eq!(positions.first_ping(at(0)).as_deref(), Some("v1"));
         assert_eq!(positions.first_ping(at(0)), None);
-        positions.picture_sent(100_000);
+        positions.picture_sent(100_000, at(0));
         assert_eq!(positions.ping(at(0)).as_deref(), Some("v2"));
         positions.echoed(b"v1", at(80));
         positions.echoed(b"v2", at(1_600));
-        positions.picture_sent(1);
+        positions.picture_sent(1, at(1_700));
         positions.ping(at(1_700));
         assert_eq!(positions.behind(at(1_700)), Duration::from_millis(1_520), "the line is 80 ms long");
         let mut positions = Positions::default();
         positions.first_ping(at(0));
         positions.echoed(b"v1", at(1_600));
-        positions.picture_sent(1);
+        positions.picture_sent(1, at(1_600));
         positions.ping(at(1_600));
         assert_eq!(positions.behind(at(1_600)), Duration::from_millis(600), "other things were before it");
     }
@@ -240,15 +272,37 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let mut positions = Positions::default();
         positions.first_ping(at(0));
-        positions.picture_sent(50_000);
+        positions.picture_sent(50_000, at(0));
         positions.ping(at(0));
         positions.echoed(b"v1", at(100));
-        positions.picture_sent(100_000);
+        positions.picture_sent(100_000, at(250));
         positions.ping(at(250));
         positions.echoed(b"v2", at(600));
         // 50,000 bytes took half a second; those that are on their way take a whole one.
         assert_eq!(positions.behind(at(600)), Duration::from_millis(900));
         assert_eq!(positions.behind(at(1_000)), Duration::from_millis(650), "by the ping behind them");
+    }
+
+    #[test]
+    fn a_line_that_was_never_measured_takes_no_more_than_what_is_away() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut positions = Positions::default();
+        positions.first_ping(at(0));
+        positions.picture_sent(24_000, at(0));
+        positions.ping(at(0));
+        positions.echoed(b"v1", at(10));
+        positions.picture_sent(48_000, at(200));
+        assert_eq!(positions.behind(at(260)), Duration::from_millis(250), "nothing is reckoned yet");
+        // In 300 ms it has not taken 24,000 bytes: for 72,000 it needs 900 at least, of which the line itself is 10.
+        let behind = positions.behind(at(310));
+        assert!(behind.abs_diff(Duration::from_millis(590)) < Duration::from_millis(2), "{behind:?}");
+        // What came thereafter to a line that stood idle is not reckoned from the last pong on.
+        positions.echoed(b"v2", at(610));
+        positions.picture_sent(40_000, at(5_000));
+        positions.ping(at(5_000));
+        let behind = positions.behind(at(5_300));
+        assert!(behind.abs_diff(Duration::from_millis(700)) < Duration::from_millis(2), "{behind:?}");
     }
 
     #[test]
@@ -260,7 +314,7 @@ mod tests {
         let mut pongs = VecDeque::from([(80, 1)]);
         for step in 0..200 {
             let ms = step * 10;
-            positions.picture_sent(2_500);
+            positions.picture_sent(2_500, at(ms));
             if positions.ping(at(ms)).is_some() {
                 pongs.push_back((ms + if ms < 1_000 { 80 } else { 340 }, positions.last));
             }
@@ -278,7 +332,7 @@ mod tests {
         let start = Instant::now();
         let mut positions = Positions::default();
         let sent = (0..100).filter(|n| {
-            positions.picture_sent(1);
+            positions.picture_sent(1, start + APART * *n);
             positions.ping(start + APART * *n).is_some()
         });
         assert_eq!(sent.count(), MOST);

@@ -256,7 +256,7 @@ impl Viewer {
                 piece
             } else if let Some(picture) = self.pictures.pop() {
                 self.positions.first_ping(now).map(ping).into_iter().for_each(&mut send);
-                self.positions.picture_sent(picture.websocket().len());
+                self.positions.picture_sent(picture.websocket().len(), now);
                 picture
             } else {
                 break;

@@ -26,7 +26,10 @@ const DELTA_BYTES: usize = 6_000;
 const QUARTER: u32 = 40_000;
 
 /// What may be added where a machine does other things besides.
-const MARGIN: Duration = Duration::from_millis(2500);
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// The same of what is in the buffers of both kernels, at a quarter of the rate.
+const KERNEL_MARGIN: Duration = Duration::from_millis(2500);
 
 /// Which one it is: sound, the small rendition, its number.
 type FrameId = (bool, bool, u64);
@@ -279,6 +282,6 @@ fn pictures_hold_up_no_sound() {
     println!("{} of {FRAMES} pieces, median {median:?}, at most {:?}", sounds.len(), lateness.last());
     assert!(sounds.len() as u64 * 10 >= FRAMES * 8, "{} of {FRAMES} pieces", sounds.len());
     // What is in the line already is before it: the buffer, and what the kernels hold, a second's worth at a quarter of the rate.
-    assert!(median <= Duration::from_secs(1) + MARGIN, "sound was {median:?} late");
+    assert!(median <= Duration::from_secs(1) + KERNEL_MARGIN, "sound was {median:?} late");
     drop(line);
 }

@@ -32,6 +32,8 @@ struct DistantViewer {
     pongs: VecDeque<(Instant, Frame)>,
     /// When each picture arrived, and how long it had waited before it began to.
     arrived: Vec<(Instant, Duration)>,
+    /// When each picture arrived as a whole, and when it was filmed.
+    shown: Vec<(Instant, Instant)>,
     decoded: Option<(u64, Rendition, u64)>,
 }
 
@@ -47,6 +49,7 @@ impl DistantViewer {
             on_their_way: VecDeque::new(),
             pongs: VecDeque::new(),
             arrived: Vec::new(),
+            shown: Vec::new(),
             decoded: None,
         }
     }
@@ -92,6 +95,7 @@ impl DistantViewer {
         let content = BinaryMessage::parse(frame.payload()).unwrap().payload.content()[8..16].to_vec();
         let filmed = start + Duration::from_millis(u64::from_be_bytes(content.try_into().unwrap()));
         self.arrived.push((at, began.saturating_duration_since(filmed)));
+        self.shown.push((at, filmed));
     }
 
     /// The longest time in which all that arrived was more than a second late.
@@ -99,6 +103,17 @@ impl DistantViewer {
         let late = |(_, delay): &(Instant, Duration)| *delay > Duration::from_secs(1);
         let spells = self.arrived.chunk_by(|a, b| late(a) == late(b)).filter(|spell| late(&spell[0]));
         spells.map(|spell| spell[spell.len() - 1].0 - spell[0].0).max().unwrap_or_default()
+    }
+}
+
+impl DistantViewer {
+    /// The longest time in which what it shows was more than a second old: also while nothing arrives.
+    fn longest_stale(&self) -> Duration {
+        let second = Duration::from_secs(1);
+        let fresh = self.shown.iter().filter(|(at, filmed)| at.saturating_duration_since(*filmed) <= second);
+        let fresh: Vec<_> = fresh.collect();
+        let gaps = fresh.windows(2).map(|two| two[1].0.saturating_duration_since(two[0].1 + second));
+        gaps.max().unwrap_or(Duration::MAX)
     }
 }
 
@@ -168,6 +183,9 @@ fn a_line_that_is_weak_from_the_beginning_is_known_to_be() {
         let distant = watched(buffer, has_small, std::iter::repeat_n(WHOLE / 4, 6000));
         let late = distant.longest_late();
         assert!(late <= TICK * KEY_TICKS as u32, "{late:?} with {buffer} bytes, small: {has_small}");
+        let stale = distant.longest_stale();
+        println!("{buffer} {has_small}: late {late:?}, stale {stale:?}");
+        assert!(stale <= TICK * KEY_TICKS as u32, "{stale:?} with {buffer} bytes, small: {has_small}");
         let begun = distant.arrived[0].0 + Duration::from_secs(6);
         let calm: Vec<_> = distant.arrived.iter().filter(|(at, _)| *at > begun).collect();
         // With a small rendition it sees moving pictures, some twenty each second.
