@@ -73,8 +73,9 @@ struct ArrivedBytes {
 impl Positions {
     /// A picture of so many bytes is sent.
     pub(super) fn picture_sent(&mut self, bytes: usize, now: Instant) {
-        if self.away.is_empty() {
-            self.arrived.waits_for_nothing(self.sent, self.line(), now);
+        if self.away.is_empty() && self.arrived.stands_idle(self.sent, self.line(), now) {
+            // What was late before says nothing of this.
+            self.latest = Duration::ZERO;
         }
         self.is_wanted = true;
         self.sent += bytes as u64;
@@ -165,13 +166,14 @@ impl ArrivedBytes {
 
     /// So many bytes were sent, and no ping behind them is away. Where all of them must have arrived by now, the line stands idle
     /// until now: what is sent next is not to be reckoned from the last pong on.
-    fn waits_for_nothing(&mut self, sent: u64, line: Duration, now: Instant) {
-        let Some((arrived, at)) = self.last else { return };
+    fn stands_idle(&mut self, sent: u64, line: Duration, now: Instant) -> bool {
+        let Some((arrived, at)) = self.last else { return false };
         let all_at =
             at + self.pace.map_or(Duration::ZERO, |pace| time_for(sent.saturating_sub(arrived), pace));
         if all_at <= now {
             self.last = Some((sent, now + line));
         }
+        all_at <= now
     }
 
     /// How long it will take until all that was sent has arrived, if the line takes what it took last. Where that was never
@@ -254,15 +256,15 @@ mod tests {
         positions.picture_sent(100_000, at(0));
         assert_eq!(positions.ping(at(0)).as_deref(), Some("v2"));
         positions.echoed(b"v1", at(80));
+        positions.picture_sent(1, at(1_500));
+        positions.ping(at(1_500));
         positions.echoed(b"v2", at(1_600));
-        positions.picture_sent(1, at(1_700));
-        positions.ping(at(1_700));
         assert_eq!(positions.behind(at(1_700)), Duration::from_millis(1_520), "the line is 80 ms long");
         let mut positions = Positions::default();
         positions.first_ping(at(0));
+        positions.picture_sent(1, at(1_500));
+        positions.ping(at(1_500));
         positions.echoed(b"v1", at(1_600));
-        positions.picture_sent(1, at(1_600));
-        positions.ping(at(1_600));
         assert_eq!(positions.behind(at(1_600)), Duration::from_millis(600), "other things were before it");
     }
 

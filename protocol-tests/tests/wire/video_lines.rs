@@ -264,7 +264,7 @@ fn a_line_that_stalls_interrupts_sound_for_no_longer_than_that() {
 /// Proves: video.
 #[test]
 fn pictures_hold_up_no_sound() {
-    const FRAMES: u64 = 250;
+    const FRAMES: u64 = 400;
     let Some(target) = broker("") else { return };
     let mut publisher = camera(&target, CHANNEL, "ann");
     let stops = Arc::new(AtomicBool::new(false));
