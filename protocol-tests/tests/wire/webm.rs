@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::frame::{BINARY, FIN};
 use heliostat_protocol_tests::http::{Connection, Endless, Piece};
@@ -129,7 +129,11 @@ fn ffmpeg_shows_what_was_filmed_picture_for_picture() {
         let mut publisher = publisher(&target);
         let answer = ask(&target, "");
         let (mut numbers, mut last) = ([0_u64; 2], Vec::new());
+        let begun = Instant::now();
         for block in &filmed.blocks {
+            // As a camera and a microphone send it: of a second of sound in one burst a viewer is sent the end.
+            let due = begun + Duration::from_millis(u64::try_from(block.ms).unwrap());
+            sleep(due.saturating_duration_since(Instant::now()));
             let is_voice = filmed.tracks[&block.track].channels > 0;
             let sequence = &mut numbers[usize::from(is_voice)];
             let (event, members) = if is_voice {
