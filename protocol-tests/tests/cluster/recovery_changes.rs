@@ -155,7 +155,9 @@ fn a_history_that_a_reload_gives_or_takes_is_whole_or_said_not_to_be() {
     // Whoever has heard the first one says in the stream that it is not there.
     eventually("the stream says so", || (in_stream(&trio, &channel) >= kept + 2).then_some(()));
     let (_, resumed) = Tab::open(&third.target, &away, &channel);
-    assert_eq!(resumed, incomplete(), "what it missed is not all there");
+    // Its node has heard the first one, and may have it although no stream has.
+    let has_all = resumed.complete && resumed.events == ["plain", "kept"].map(Value::from);
+    assert!(has_all || resumed == incomplete(), "what it missed is not all there: {resumed:?}");
     let heard = [(); 2].map(|()| nameless.expect_on(&channel, "news").data);
     assert_eq!(heard, ["plain", "kept"].map(Value::from), "who has no name is told nothing");
 

@@ -102,7 +102,7 @@ fn figures_are_open_on_a_loopback_address() {
         assert_unauthorized(&admin.ask(path, ""), path);
         assert_unauthorized(&admin.ask(path, &bearer("another")), path);
         for right in [bearer(TOKEN).as_str(), BASIC] {
-            let _ = admin.ask(path, right).error(404);
+            assert_eq!(admin.ask(path, right).status, 404, "{path}");
         }
         let page = format!("{}Origin: http://localhost:3000\r\n", bearer(TOKEN));
         let _ = admin.ask(path, &page).error(403);
