@@ -244,7 +244,7 @@ fn from_a_channel_to_the_connection_of_a_subscriber() {
     {
         let refused = ask(&console.admin, "GET", &console.of_app(bad), &bearer(TOKEN));
         assert_eq!(refused.status, 400, "{bad}: {refused}");
-        let told: Value = serde_json::from_str(&refused.text()).unwrap();
+        let told: Value = serde_json::from_str(refused.text()).unwrap();
         assert!(told["error"].is_string(), "{told}");
     }
     let nobody = ask(&console.admin, "GET", &console.of_app("/connections/1.1"), &bearer(TOKEN));
