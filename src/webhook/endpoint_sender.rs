@@ -185,14 +185,14 @@ impl EndpointSender {
         loop {
             let pushed = std::mem::take(&mut *self.pushed.lock());
             let now = self.context.clock.now();
-            // A pause ends with the broker.
-            let is_held = self.is_paused() && *stage.borrow() == BrokerStage::Running;
+            let closed = self.producers.load(Ordering::Acquire) == 0;
+            // A pause ends with the broker, and with the last who sends by it: nobody could have it go on.
+            let is_held = self.is_paused() && !closed && *stage.borrow() == BrokerStage::Running;
             while under_way.len() < most && !is_held {
                 let Some(batch) = self.queue.lock().take(now) else { break };
                 under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone(), std::mem::take(&mut due)));
             }
             std::mem::take(&mut due).put_off();
-            let closed = self.producers.load(Ordering::Acquire) == 0;
             if under_way.is_empty() && closed && self.queue.lock().is_empty() {
                 return;
             }

@@ -172,6 +172,26 @@ fn every_attempt_is_logged() {
     assert!(webhooks.endpoints("2").is_empty());
 }
 
+/// Nobody could have it go on.
+#[test]
+fn a_pause_ends_when_the_app_signs_by_another_key_or_is_removed() {
+    let test = TestHub::new();
+    for successor in [Some(App::new("1", "other-key", "other-secret")), None] {
+        let webhooks = Webhooks::new();
+        let sink = Sink::plain(&[200]);
+        let config = config(&format!("http://127.0.0.1:{}/", sink.port));
+        let listener = webhooks.listener(&app(), &config).unwrap();
+        webhooks.pause("1", 0, true).unwrap();
+        test.tell(&listener, |room| Notice::ChannelOccupied(room, origin()));
+        let [endpoint] = &webhooks.endpoints("1")[..] else { panic!("one endpoint") };
+        eventually(&endpoint.log, |log| (log.counts().waiting == 1).then_some(()));
+        assert!(sink.bodies.try_recv().is_err(), "it is paused");
+        let _successor = successor.map(|app| webhooks.listener(&app, &config).unwrap());
+        drop(listener);
+        assert!(sink.body().contains(OCCUPIED));
+    }
+}
+
 /// An unchanged configuration keeps its listener. Another one does not lose what the old one held back.
 #[test]
 fn a_listener_that_is_replaced_sends_what_it_held_back() {
