@@ -30,19 +30,13 @@ impl Console {
         id: &str,
     ) -> Result<Value, ConsoleError> {
         let (index, id) = (number("endpoint", index)?, number("attempt", id)?);
-        let endpoints = self.webhooks.shown(app.id());
-        let found =
-            endpoints.get(index).and_then(|of| Some((of, of.sent.iter().find(|sent| sent.id == id as u64)?)));
-        let (of, sent) =
-            found.ok_or_else(|| ConsoleError::Nothing { what: "attempt", name: format!("{index}/{id}") })?;
-        let body = format!(
-            "{{\"events\":[{}]}}",
-            sent.events.iter().map(|event| &**event).collect::<Vec<_>>().join(",")
-        );
-        let cut = (0..=BODY_SHOWN.min(body.len())).rev().find(|at| body.is_char_boundary(*at)).unwrap_or(0);
-        let mut shown = attempt(sent);
+        let nothing = |_| ConsoleError::Nothing { what: "attempt", name: format!("{index}/{id}") };
+        let (url, sent) = self.webhooks.sent(app.id(), index, id as u64).map_err(nothing)?;
+        let body = sent.body();
+        let cut = body.floor_char_boundary(BODY_SHOWN);
+        let mut shown = attempt(&sent);
         shown["request"] = json!({
-            "url": of.endpoint.url.to_string(),
+            "url": url.to_string(),
             "body": body[..cut],
             "body_cut": cut < body.len(),
         });

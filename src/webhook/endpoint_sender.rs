@@ -24,7 +24,7 @@ use super::endpoint::WebhookEndpoint;
 use super::log::{Attempt, AttemptOutcome, DeliveryLog};
 use super::observer::{InjectedOutcome, SendAttempt, is_same};
 use super::send_context::SendContext;
-use super::sent::{SentWebhook, SentWebhooks, shown};
+use super::sent::{SentWebhook, SentWebhooks, ended};
 use super::signed::SignedWebhook;
 use super::{BrokerStage, event};
 
@@ -47,6 +47,14 @@ pub(super) struct EndpointSender {
     /// An operator would have nothing sent for now.
     paused: AtomicBool,
     sent: Mutex<SentWebhooks>,
+}
+
+/// A request that is under way, of which there may be several attempts.
+struct OutgoingWebhook<'b> {
+    request: u64,
+    time_ms: u128,
+    events: &'b [Arc<str>],
+    signed: &'b SignedWebhook,
 }
 
 impl EndpointSender {
@@ -219,7 +227,8 @@ impl EndpointSender {
         mut due: Due,
     ) -> Batch {
         let SendContext { key, delivery, clock, .. } = &*self.context;
-        let body = event::body(unix_millis(), batch.events.iter().map(|event| &**event));
+        let time_ms = unix_millis();
+        let body = event::body(time_ms, batch.events.iter().map(|event| &**event));
         let created = clock.now();
         let events = batch.events.len();
         let Some(signed) = SignedWebhook::new(body, key, &self.endpoint) else {
@@ -231,10 +240,11 @@ impl EndpointSender {
             return batch;
         };
         let request = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let webhook = OutgoingWebhook { request, time_ms, events: &batch.events, signed: &signed };
         // Failures since the pauses began; they begin anew when the broker is about to end.
         let mut failures = 0;
         for number in 1.. {
-            let (id, outcome, ended, busy) = self.attempt(request, number, &batch.events, &signed).await;
+            let (id, outcome, ended, busy) = self.attempt(&webhook, number).await;
             if outcome.is_delivered() {
                 self.count_end(events, true);
                 break;
@@ -265,13 +275,12 @@ impl EndpointSender {
     /// observer may advance the clock as soon as it is told of the outcome.
     async fn attempt(
         &self,
-        request: u64,
+        webhook: &OutgoingWebhook<'_>,
         number: u32,
-        events: &[Arc<str>],
-        signed: &SignedWebhook,
     ) -> (u64, AttemptOutcome, Instant, Busy) {
         let SendContext { app_id: app, observer, clock, .. } = &*self.context;
-        let sending = SendAttempt { endpoint: &self.endpoint, events, number };
+        let OutgoingWebhook { request, time_ms, events: told, signed } = *webhook;
+        let sending = SendAttempt { endpoint: &self.endpoint, events: told, number };
         let at = system_time();
         let begun = system_now();
         let injected_outcome = observer.as_ref().and_then(|observer| observer.injected_outcome(&sending));
@@ -281,9 +290,8 @@ impl EndpointSender {
         };
         let duration = system_now().duration_since(begun);
         let ended = clock.now();
-        let told = events;
         let endpoint = &self.endpoint.url;
-        let events = events.len();
+        let events = told.len();
         let body_bytes = signed.body_bytes();
         match &outcome {
             AttemptOutcome::Status(status) if outcome.is_delivered() => {
@@ -302,12 +310,12 @@ impl EndpointSender {
         let attempt = Attempt { at, number, events, body_bytes, duration, outcome: outcome.clone() };
         self.tell_feed(&attempt);
         self.log.record(attempt.clone());
-        let events = told.to_vec();
         let id = self.remember(SentWebhook {
             id: 0,
             request,
             attempt,
-            events,
+            time_ms,
+            events: told.to_vec(),
             answer,
             next_at: None,
             is_replay: false,
@@ -326,10 +334,7 @@ impl EndpointSender {
         number: u32,
     ) -> (AttemptOutcome, Option<Box<str>>) {
         let SendContext { delivery, client, .. } = &*self.context;
-        match client.send(signed.request(&self.endpoint, number), delivery.timeout).await {
-            Ok(reply) => (AttemptOutcome::Status(reply.status), Some(shown(&reply.body))),
-            Err(send_error) => (AttemptOutcome::Failure(send_error.to_string()), None),
-        }
+        ended(client.send(signed.request(&self.endpoint, number), delivery.timeout).await)
     }
 
     /// Tells those who watch of an attempt.

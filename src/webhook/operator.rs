@@ -10,12 +10,11 @@ use crate::app::App;
 
 use super::EventType;
 use super::clock::{system_now, system_time, unix_millis};
-use super::endpoint::WebhookEndpoint;
+use super::endpoint::{EndpointUrl, WebhookEndpoint};
 use super::endpoint_sender::EndpointSender;
-use super::event;
 use super::log::{Attempt, AttemptOutcome, DeliveryCounts};
 use super::sample;
-use super::sent::{SentWebhook, shown};
+use super::sent::{SentWebhook, ended};
 use super::service::Webhooks;
 use super::signed::SignedWebhook;
 
@@ -76,6 +75,21 @@ impl Webhooks {
         self.senders_of(app_id).into_iter().map(shown).collect()
     }
 
+    /// One of the latest attempts at an endpoint, and where it went.
+    ///
+    /// # Errors
+    /// If there is no such endpoint, or the attempt is not remembered.
+    pub(crate) fn sent(
+        &self,
+        app_id: &str,
+        index: usize,
+        id: u64,
+    ) -> Result<(EndpointUrl, SentWebhook), NotSent> {
+        let sender = self.sender(app_id, index)?;
+        let sent = sender.find_sent(id).ok_or(NotSent::NoAttempt)?;
+        Ok((sender.endpoint.url.clone(), sent))
+    }
+
     /// Has an endpoint sent nothing from now on, or goes on. What comes meanwhile waits within the bounds of the queue.
     ///
     /// # Errors
@@ -97,12 +111,7 @@ impl Webhooks {
     ) -> Result<OperatorAttempt, NotSent> {
         let sender = self.sender(app_id, index)?;
         let sent = sender.find_sent(id).ok_or(NotSent::NoAttempt)?;
-        let (tell, told) = oneshot::channel();
-        self.spawn(async move {
-            // Whoever asked may have gone.
-            let _ = tell.send(sender.send_again(sent).await);
-        });
-        told.await.ok().flatten().ok_or(NotSent::Nothing)
+        self.carried_out(async move { sender.send_again(sent).await }).await
     }
 
     /// Sends a sample to an endpoint, of this type, or of the first one that it wants.
@@ -116,18 +125,25 @@ impl Webhooks {
         event_type: Option<EventType>,
     ) -> Result<OperatorAttempt, NotSent> {
         let sender = self.sender(&app.id, index)?;
-        let (tell, told) = oneshot::channel();
-        self.spawn(async move {
+        let sending = async move {
             let (client, delivery) = sender.means();
             let event_type = event_type.unwrap_or_else(|| sample::usual_type(&sender.endpoint));
-            let result = sample::send(client, &app, delivery, &sender.endpoint, event_type).await;
-            let _ = tell.send(result.map(|result| {
-                let (outcome, answer) = match result.reply {
-                    Ok(reply) => (AttemptOutcome::Status(reply.status), Some(shown(&reply.body))),
-                    Err(error) => (AttemptOutcome::Failure(error.to_string()), None),
-                };
-                OperatorAttempt { outcome, duration: result.duration, answer }
-            }));
+            let result = sample::send(client, &app, delivery, &sender.endpoint, event_type).await?;
+            let (outcome, answer) = ended(result.reply);
+            Some(OperatorAttempt { outcome, duration: result.duration, answer })
+        };
+        self.carried_out(sending).await
+    }
+
+    /// What comes of a request that is sent on the thread of the webhooks, whether whoever asked waits for it or not.
+    async fn carried_out(
+        &self,
+        sending: impl Future<Output = Option<OperatorAttempt>> + Send + 'static,
+    ) -> Result<OperatorAttempt, NotSent> {
+        let (tell, told) = oneshot::channel();
+        self.spawn(async move {
+            // Whoever asked may have gone.
+            let _ = tell.send(sending.await);
         });
         told.await.ok().flatten().ok_or(NotSent::Nothing)
     }
@@ -141,26 +157,20 @@ impl EndpointSender {
     /// Makes one attempt to send the same events, apart from those in the queue.
     async fn send_again(&self, sent: SentWebhook) -> Option<OperatorAttempt> {
         let (at, begun) = (system_time(), system_now());
-        let body = event::body(unix_millis(), sent.events.iter().map(|event| &**event));
-        let signed = SignedWebhook::new(body, self.key(), &self.endpoint)?.marked(REPLAY_HEADER);
+        let again = SentWebhook { time_ms: unix_millis(), next_at: None, is_replay: true, ..sent };
+        let signed = SignedWebhook::new(again.body(), self.key(), &self.endpoint)?.marked(REPLAY_HEADER);
         let body_bytes = signed.body_bytes();
         let (outcome, answer) = self.send(&signed, 1).await;
         let duration = system_now().duration_since(begun);
         let attempt = Attempt {
             at,
             number: 1,
-            events: sent.events.len(),
+            events: again.events.len(),
             body_bytes,
             duration,
             outcome: outcome.clone(),
         };
-        self.remember(SentWebhook {
-            attempt,
-            answer: answer.clone(),
-            next_at: None,
-            is_replay: true,
-            ..sent
-        });
+        self.remember(SentWebhook { attempt, answer: answer.clone(), ..again });
         Some(OperatorAttempt { outcome, duration, answer })
     }
 }

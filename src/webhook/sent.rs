@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::log::Attempt;
+use crate::outbound::{Reply, SendError};
+
+use super::event;
+use super::log::{Attempt, AttemptOutcome};
 
 /// Requests that are remembered with their events, and bytes of these. Over it: the oldest are forgotten.
 const SENT: usize = 100;
@@ -21,6 +24,8 @@ pub(crate) struct SentWebhook {
     /// The number of the request, of which there may be several attempts.
     pub(crate) request: u64,
     pub(crate) attempt: Attempt,
+    /// When the request was made, as it says.
+    pub(crate) time_ms: u128,
     /// What it told, each as JSON; shared with what waits.
     pub(crate) events: Vec<Arc<str>>,
     /// The beginning of the answer.
@@ -31,6 +36,13 @@ pub(crate) struct SentWebhook {
     pub(crate) is_replay: bool,
 }
 
+impl SentWebhook {
+    /// What was posted.
+    pub(crate) fn body(&self) -> String {
+        event::body(self.time_ms, self.events.iter().map(|event| &**event))
+    }
+}
+
 /// The latest attempts of one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct SentWebhooks {
@@ -39,8 +51,16 @@ pub(super) struct SentWebhooks {
     last: u64,
 }
 
+/// How a request ended, and the beginning of what was answered.
+pub(super) fn ended(reply: Result<Reply, SendError>) -> (AttemptOutcome, Option<Box<str>>) {
+    match reply {
+        Ok(reply) => (AttemptOutcome::Status(reply.status), Some(shown(&reply.body))),
+        Err(error) => (AttemptOutcome::Failure(error.to_string()), None),
+    }
+}
+
 /// As much of an answer as is shown.
-pub(super) fn shown(answer: &[u8]) -> Box<str> {
+fn shown(answer: &[u8]) -> Box<str> {
     String::from_utf8_lossy(&answer[..answer.len().min(ANSWER_BYTES)]).into()
 }
 
@@ -83,7 +103,6 @@ fn bytes(sent: &SentWebhook) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhook::log::AttemptOutcome;
 
     fn sent(bytes: usize) -> SentWebhook {
         let attempt = Attempt {
@@ -95,7 +114,16 @@ mod tests {
             outcome: AttemptOutcome::Status(200),
         };
         let events = vec![Arc::from("x".repeat(bytes))];
-        SentWebhook { id: 0, request: 1, attempt, events, answer: None, next_at: None, is_replay: false }
+        SentWebhook {
+            id: 0,
+            request: 1,
+            attempt,
+            time_ms: 7,
+            events,
+            answer: None,
+            next_at: None,
+            is_replay: false,
+        }
     }
 
     #[test]
@@ -109,5 +137,10 @@ mod tests {
         let large = all.add(sent(SENT_BYTES - 1000));
         assert!(all.all().len() < 10 && all.find(large).is_some());
         assert_eq!(shown(&[b'a'; 5000]).len(), ANSWER_BYTES);
+    }
+
+    #[test]
+    fn the_body_is_shown_as_it_was_posted() {
+        assert_eq!(sent(3).body(), r#"{"time_ms":7,"events":[xxx]}"#);
     }
 }
