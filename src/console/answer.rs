@@ -1,8 +1,12 @@
 //! What the console answers: JSON, and what speaks against a request.
 
+use std::fmt;
+
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use serde_json::{Value, json};
+
+use crate::http::ApiError;
 
 /// Why a request was not carried out. Nothing has happened then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +45,11 @@ pub(super) enum ConsoleError {
 }
 
 impl ConsoleError {
+    /// A parameter or a member is this, and must be something else.
+    pub(super) fn parameter(name: &'static str, expected: impl Into<String>, got: impl fmt::Display) -> Self {
+        ConsoleError::Parameter { name, expected: expected.into(), got: got.to_string() }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             ConsoleError::NotFound(_) | ConsoleError::Nothing { .. } => StatusCode::NOT_FOUND,
@@ -57,6 +66,13 @@ impl ConsoleError {
             answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(expected));
         }
         answer
+    }
+}
+
+/// What speaks against it is what would speak against a request of the app's backend.
+impl From<ApiError> for ConsoleError {
+    fn from(error: ApiError) -> Self {
+        ConsoleError::Refused(error.status(), error.to_string())
     }
 }
 

@@ -30,22 +30,17 @@ struct WantedChannels {
 
 impl WantedChannels {
     fn read(query: &Query) -> Result<Self, ConsoleError> {
-        let wrong = |name, expected: &str, got: &str| ConsoleError::Parameter {
-            name,
-            expected: expected.to_owned(),
-            got: format!("{got:?}"),
+        let pattern = |text: String| {
+            let expected = "a pattern with one * at the most";
+            Glob::parse(&text)
+                .ok_or_else(|| ConsoleError::parameter("pattern", expected, format_args!("{text:?}")))
         };
-        let pattern = match given(query, "pattern") {
-            None => None,
-            Some(text) => {
-                let expected = "a pattern with one * at the most";
-                Some(Glob::parse(&text).ok_or_else(|| wrong("pattern", expected, &text))?)
-            }
-        };
+        let pattern = given(query, "pattern").map(pattern).transpose()?;
         let types = given(query, "type").map(|types| types.split(',').map(str::to_owned).collect::<Vec<_>>());
         let known = ["public", "private", "presence", "encrypted", "cache"];
         if let Some(other) = types.iter().flatten().find(|name| !known.contains(&name.as_str())) {
-            return Err(wrong("type", &format!("one of {}", known.join(", ")), other));
+            let expected = format!("one of {}", known.join(", "));
+            return Err(ConsoleError::parameter("type", expected, format_args!("{other:?}")));
         }
         Ok(WantedChannels { prefix: given(query, "prefix").unwrap_or_default(), pattern, types })
     }
@@ -92,8 +87,7 @@ fn listed(channel: &ListedChannel) -> Value {
 
 /// The name of a channel that an app can have.
 pub(super) fn name(app: &AppState, name: &str) -> Result<ChannelName, ConsoleError> {
-    channel_name(name, &app.app().limits)
-        .map_err(|error| ConsoleError::Refused(error.status(), error.to_string()))
+    Ok(channel_name(name, &app.app().limits)?)
 }
 
 impl Console {
@@ -174,16 +168,13 @@ impl Console {
         if app.app().history(&name).is_none() {
             return Err(ConsoleError::Nothing { what: "history of the channel", name: text.to_owned() });
         }
-        let start = match &asked.after {
-            None => HistoryStart::Oldest,
-            Some(text) => {
-                HistoryStart::Behind(HistoryPosition::parse(text).ok_or_else(|| ConsoleError::Parameter {
-                    name: "after",
-                    expected: "the position of an event".to_owned(),
-                    got: format!("{text:?}"),
-                })?)
-            }
+        let position = |text: &String| {
+            let expected = "the position of an event";
+            HistoryPosition::parse(text)
+                .ok_or_else(|| ConsoleError::parameter("after", expected, format_args!("{text:?}")))
         };
+        let after = asked.after.as_ref().map(position).transpose()?;
+        let start = after.map_or(HistoryStart::Oldest, HistoryStart::Behind);
         let found = self.hub.read_history(app, &name, start, (asked.limit, HISTORY_BYTES)).await;
         let found = found.unwrap_or_default();
         let events = found.events.iter();

@@ -50,26 +50,21 @@ impl Console {
         asked: &Map<String, Value>,
     ) -> Result<Value, ConsoleError> {
         let named = socket("socket_id", id)?;
-        let wrong = |name, expected: &str, got: &Value| ConsoleError::Parameter {
-            name,
-            expected: expected.to_owned(),
-            got: got.to_string(),
-        };
         let code = match asked.get("code").filter(|code| !code.is_null()) {
             None => CloseCode::Reconnect.into(),
             Some(given) => {
                 let code = given.as_u64().and_then(|code| u16::try_from(code).ok());
                 let code = code.filter(|code| (4000..=4999).contains(code));
-                CloseStatus::injected(
-                    code.ok_or_else(|| wrong("code", "an integer from 4000 to 4999", given))?,
-                )
+                let expected = "an integer from 4000 to 4999";
+                CloseStatus::injected(code.ok_or_else(|| ConsoleError::parameter("code", expected, given))?)
             }
         };
         let reason = match asked.get("reason").filter(|reason| !reason.is_null()) {
             None => "Closed by an operator".to_owned(),
             Some(given) => {
                 let reason = given.as_str().filter(|reason| reason.len() <= 123);
-                reason.ok_or_else(|| wrong("reason", "a text of 123 bytes at the most", given))?.to_owned()
+                let expected = "a text of 123 bytes at the most";
+                reason.ok_or_else(|| ConsoleError::parameter("reason", expected, given))?.to_owned()
             }
         };
         if self.hub.close_socket_with(app, named, code, reason.into()) {

@@ -38,10 +38,9 @@ impl ListRequest {
             None => PAGE_ITEMS,
             Some(text) => {
                 let limit = text.parse().ok().filter(|limit| (1..=MOST_ITEMS).contains(limit));
-                limit.ok_or_else(|| ConsoleError::Parameter {
-                    name: "limit",
-                    expected: format!("an integer from 1 to {MOST_ITEMS}"),
-                    got: format!("{text:?}"),
+                limit.ok_or_else(|| {
+                    let expected = format!("an integer from 1 to {MOST_ITEMS}");
+                    ConsoleError::parameter("limit", expected, format_args!("{text:?}"))
                 })?
             }
         };
@@ -65,11 +64,8 @@ pub(super) fn given(query: &Query, name: &str) -> Option<String> {
 /// The connection that this names.
 pub(super) fn socket(name: &'static str, text: &str) -> Result<SocketId, ConsoleError> {
     let own = WrittenSocketId::parse(text).ok().and_then(WrittenSocketId::ours);
-    own.ok_or_else(|| ConsoleError::Parameter {
-        name,
-        expected: "the id of a connection, such as 123.456".to_owned(),
-        got: format!("{text:?}"),
-    })
+    let expected = "the id of a connection, such as 123.456";
+    own.ok_or_else(|| ConsoleError::parameter(name, expected, format_args!("{text:?}")))
 }
 
 /// A page as it is told. `key` is what the next page begins behind.

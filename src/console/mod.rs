@@ -4,6 +4,7 @@
 //! from the feed, and the apps tell it only while somebody watches them.
 
 mod answer;
+mod asked;
 mod assets;
 mod channels;
 mod connections;
@@ -271,12 +272,9 @@ impl Console {
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(ConsoleError::NotJson(given.unwrap_or_default().to_owned()));
         }
-        let read = body::read(request, payload, &self.bounds).await;
-        let text = read.map_err(|error| ConsoleError::Refused(error.status(), error.to_string()))?;
-        serde_json::from_slice(&text).map_err(|error| ConsoleError::Parameter {
-            name: "the body",
-            expected: "a JSON object".to_owned(),
-            got: format!("something else: {error}"),
+        let text = body::read(request, payload, &self.bounds).await?;
+        serde_json::from_slice(&text).map_err(|error| {
+            ConsoleError::parameter("the body", "a JSON object", format_args!("something else: {error}"))
         })
     }
 

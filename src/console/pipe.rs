@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::Console;
 use super::answer::ConsoleError;
 use super::channels::name;
+use super::{Console, asked};
 use crate::hub::AppState;
 use crate::pipe::wire::OutgoingFigures;
 use crate::pipe::{Rule, RuleSpec, RuleTrial, TriedEvent};
@@ -38,24 +38,15 @@ impl Console {
         app: &Arc<AppState>,
         asked: &Map<String, Value>,
     ) -> Result<Value, ConsoleError> {
-        let text = |member: &'static str| asked.get(member).and_then(Value::as_str);
-        let missing = |name, expected: &str| ConsoleError::Parameter {
-            name,
-            expected: expected.to_owned(),
-            got: asked.get(name).map_or_else(|| "nothing".to_owned(), ToString::to_string),
+        let channel = name(app, asked::required(asked, "channel", "the name of a channel")?)?;
+        let event = asked::required(asked, "event", "the name of an event")?;
+        let from_client = match asked.get("source") {
+            None | Some(Value::Null) => true,
+            Some(source) if *source == "client" => true,
+            Some(source) if *source == "http" => false,
+            Some(other) => return Err(ConsoleError::parameter("source", "client or http", other)),
         };
-        let channel = name(app, text("channel").ok_or_else(|| missing("channel", "the name of a channel"))?)?;
-        let event = text("event").ok_or_else(|| missing("event", "the name of an event"))?;
-        let from_client = match text("source") {
-            None | Some("client") => true,
-            Some("http") => false,
-            Some(_) => return Err(missing("source", "client or http")),
-        };
-        let data = match asked.get("data") {
-            None => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
+        let data = asked.get("data").map(asked::data).unwrap_or_default();
         let tried = TriedEvent { channel: &channel, event, data: &data, from_client };
         let limits = &app.app().limits;
         let rules = self.rules(app);

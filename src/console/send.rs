@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::answer::ConsoleError;
+use super::asked::{data, text};
 use super::channels::blocking;
 use super::list::socket;
 use crate::event::{AcceptedEvent, Destination, Source};
@@ -33,12 +34,10 @@ impl Console {
         }
         let bodies = match asked.get("batch") {
             Some(Value::Array(batch)) => batch.iter().map(of_batch).collect::<Result<Vec<_>, _>>()?,
-            Some(other) => return Err(wrong("batch", "an array of objects", other)),
+            Some(other) => return Err(ConsoleError::parameter("batch", "an array of objects", other)),
             None => vec![body(asked)?],
         };
-        let published = publish_for_operator(&self.hub, app, &bodies).await;
-        let published =
-            published.map_err(|error| ConsoleError::Refused(error.status(), error.to_string()))?;
+        let published = publish_for_operator(&self.hub, app, &bodies).await?;
         let (mut channels, mut unheard) = (Map::new(), Vec::new());
         for event in &published {
             let mut told = event.attributes.clone();
@@ -85,7 +84,8 @@ impl Console {
 
 /// An event of a batch, as the body of a request.
 fn of_batch(event: &Value) -> Result<String, ConsoleError> {
-    event.as_object().map_or_else(|| Err(wrong("batch", "an array of objects", event)), body)
+    let asked = event.as_object();
+    asked.ok_or_else(|| ConsoleError::parameter("batch", "an array of objects", event)).and_then(body)
 }
 
 /// One event as the body of a request to the HTTP API.
@@ -96,39 +96,19 @@ fn body(asked: &Map<String, Value>) -> Result<String, ConsoleError> {
             "data" => ("data", Value::String(data(value))),
             "except" => ("socket_id", value.clone()),
             "user_id" => {
-                let id = value.as_str().ok_or_else(|| wrong("user_id", "a text", value))?;
+                let id = value.as_str().ok_or_else(|| ConsoleError::parameter("user_id", "a text", value))?;
                 ("channel", format!("#server-to-user-{id}").into())
             }
             "name" | "channel" | "channels" | "info" | "socket_id" => (name.as_str(), value.clone()),
             _ => {
                 let expected =
                     "one of channels, channel, user_id, socket_id, batch, name, data, except and info";
-                return Err(wrong("a member", expected, &Value::String(name.clone())));
+                return Err(ConsoleError::parameter("a member", expected, Value::from(name.as_str())));
             }
         };
         body.insert(name.to_owned(), value);
     }
     Ok(Value::Object(body).to_string())
-}
-
-/// The payload as subscribers are sent it: a text as it is, anything else as JSON.
-fn data(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn text<'a>(asked: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, ConsoleError> {
-    match asked.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(other) => Err(wrong(name, "a text", other)),
-    }
-}
-
-fn wrong(name: &'static str, expected: &str, got: &Value) -> ConsoleError {
-    ConsoleError::Parameter { name, expected: expected.to_owned(), got: got.to_string() }
 }
 
 /// What is said where nobody is subscribed: with the channel that is most nearly called so and has somebody.

@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::answer::ConsoleError;
+use super::asked::text;
 use super::{Console, millis};
 use crate::hub::AppState;
 use crate::webhook::{AttemptOutcome, EventType, NotSent, OperatorAttempt, SentWebhook, ShownEndpoint};
@@ -63,11 +64,7 @@ impl Console {
                 json!({ "paused": is_paused })
             }
             ["sample"] => {
-                let wanted = match asked.get("event").and_then(Value::as_str).filter(|name| !name.is_empty())
-                {
-                    None => None,
-                    Some(name) => Some(event_type(name)?),
-                };
+                let wanted = text(asked, "event")?.map(event_type).transpose()?;
                 let settings = app.app().share();
                 told(&self.webhooks.send_sample(settings, index, wanted).await.map_err(not_sent)?)
             }
@@ -81,19 +78,14 @@ impl Console {
 }
 
 fn number(name: &'static str, text: &str) -> Result<usize, ConsoleError> {
-    text.parse().map_err(|_| ConsoleError::Parameter {
-        name,
-        expected: "a number".to_owned(),
-        got: format!("{text:?}"),
-    })
+    text.parse().map_err(|_| ConsoleError::parameter(name, "a number", format_args!("{text:?}")))
 }
 
 fn event_type(name: &str) -> Result<EventType, ConsoleError> {
     let known = EventType::ALL.into_iter().find(|known| known.name() == name);
-    known.ok_or_else(|| ConsoleError::Parameter {
-        name: "event",
-        expected: format!("one of {}", EventType::ALL.map(EventType::name).join(", ")),
-        got: format!("{name:?}"),
+    known.ok_or_else(|| {
+        let expected = format!("one of {}", EventType::ALL.map(EventType::name).join(", "));
+        ConsoleError::parameter("event", expected, format_args!("{name:?}"))
     })
 }
 
