@@ -11,7 +11,7 @@ use super::asked::{data, text};
 use super::channels::blocking;
 use super::list::socket;
 use crate::event::{AcceptedEvent, Destination, Source};
-use crate::http::publish_for_operator;
+use crate::http::{batch_events, publish_for_operator};
 use crate::hub::AppState;
 use crate::protocol::event_name::check_published;
 use crate::protocol::json::Data;
@@ -33,7 +33,10 @@ impl Console {
             return self.send_to_socket(app, id, asked);
         }
         let bodies = match asked.get("batch") {
-            Some(Value::Array(batch)) => batch.iter().map(of_batch).collect::<Result<Vec<_>, _>>()?,
+            Some(Value::Array(batch)) => {
+                batch_events::check_size(batch.len(), &app.app().limits)?;
+                batch.iter().map(of_batch).collect::<Result<Vec<_>, _>>()?
+            }
             Some(other) => return Err(ConsoleError::parameter("batch", "an array of objects", other)),
             None => vec![body(asked)?],
         };

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
+use crate::app::Limits;
 use crate::event::PublishId;
 use crate::hub::{PublishClaim, Receipts};
 use crate::protocol::json;
@@ -95,20 +96,23 @@ fn publish_items(
     Ok(if is_repeated { Published::before(response) } else { Published::now(response, receipts, claims) })
 }
 
+/// Makes sure that a batch has as many events as it may have.
+pub(crate) fn check_size(got: usize, limits: &Limits) -> Result<(), ApiError> {
+    let limit = limits.events_per_batch;
+    match got {
+        0 => Err(ApiError::BatchEmpty),
+        _ if got > limit => Err(ApiError::BatchTooLarge { got, limit }),
+        _ => Ok(()),
+    }
+}
+
 /// The events of a batch, if all of them may be published.
 fn items<'a>(request: &Authenticated<'_>, batch: &'a RawValue) -> Result<Vec<BatchItem<'a>>, ApiError> {
     let wrong = ApiError::WrongType { parameter: "batch", expected: "an array of objects" };
     let items: Vec<&RawValue> = serde_json::from_str(batch.get()).map_err(|_| wrong.clone())?;
     let limits = &request.app.app().limits;
-    let got = items.len();
-    let limit = limits.events_per_batch;
-    if got == 0 {
-        return Err(ApiError::BatchEmpty);
-    }
-    if got > limit {
-        return Err(ApiError::BatchTooLarge { got, limit });
-    }
-    let (mut checked, mut ids) = (Vec::with_capacity(got), HashSet::new());
+    check_size(items.len(), limits)?;
+    let (mut checked, mut ids) = (Vec::with_capacity(items.len()), HashSet::new());
     for item in items {
         let text = item.get();
         if !text.starts_with('{') {

@@ -308,6 +308,8 @@ fn what_is_sent_is_told_how_many_it_was_for() {
         json!({ "socket_id": "nobody", "name": "e", "data": "x" }),
         json!({ "chanels": ["a"], "name": "e", "data": "x" }),
         json!({ "batch": {} }),
+        json!({ "batch": [] }),
+        json!({ "batch": vec![json!({ "channel": "a", "name": "e", "data": "x" }); 11] }),
         json!({}),
     ] {
         let refused = console.post("/send", &bad);

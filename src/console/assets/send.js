@@ -65,7 +65,7 @@ function formOf(query) {
   const info = make('input', { type: 'checkbox', checked: true });
   const fields = {
     channels: field('Channels', inputs.channels, 'Several are parted by commas'), user_id: field('User id', inputs.user_id),
-    socket_id: field('Socket id', inputs.socket_id), batch: field('Events', inputs.batch, 'A JSON list of channel, name, data and perhaps socket_id, at most ten'),
+    socket_id: field('Socket id', inputs.socket_id), batch: field('Events', inputs.batch, 'A JSON list of channel, name, data and perhaps socket_id, whom it is not for; as many as the HTTP API takes at once'),
   };
   const rest = [field('Event', name), field('Payload', data, 'Text, or JSON, which is sent as its text'), field('Not to this socket', except), make('label.switch', {}, info, 'Ask for the channels’ figures')];
   target.value = start;
