@@ -1,7 +1,7 @@
 //! One thing that happened, as viewers are told of it.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub(crate) struct FeedDetails {
     /// What happened.
     pub(crate) what: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) app: Option<Arc<str>>,
+    pub(crate) app: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) channel: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,8 +182,8 @@ impl FeedEntry {
 
     /// What it counts for in the bound of what is kept, in bytes: with its JSON, which may be written.
     pub(super) fn bytes(&self) -> usize {
-        let FeedDetails { channel, event, user_id, key, path, url, reason, .. } = &self.details;
-        let texts = [channel, event, user_id, key, path, url, reason];
+        let FeedDetails { app, channel, event, user_id, key, path, url, reason, .. } = &self.details;
+        let texts = [app, channel, event, user_id, key, path, url, reason];
         let texts = texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
         let data = match &self.details.data {
             Some(ShownPayload::Text { text, .. }) => text.len(),

@@ -105,7 +105,7 @@ impl Feed {
         if !self.paces[subject.kind as usize].takes(self.second(), ENTRIES_PER_SECOND) {
             return;
         }
-        let details = FeedDetails { app: subject.app.map(Arc::from), ..details() };
+        let details = FeedDetails { app: subject.app.map(Into::into), ..details() };
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         self.ring.lock().push((at * 1e6).round() / 1e3, subject.kind, details);
     }

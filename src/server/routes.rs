@@ -1,5 +1,6 @@
 //! Paths and methods: what a request asks for, and the way it takes to its endpoint.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -463,14 +464,17 @@ fn reason_for_operators(error: &ApiError) -> String {
     if hidden { HIDDEN_REASON.to_owned() } else { error.to_string() }
 }
 
+/// The id that a path of the HTTP API names an app by, whether there is such an app or not.
+pub(super) fn named_app<'p>(path: &'p str, prefix: &str) -> Option<Cow<'p, str>> {
+    let mut segments = segments(path.strip_prefix(prefix)?).skip(1);
+    if segments.next()? == "apps" { segments.next().filter(|id| !id.is_empty()) } else { None }
+}
+
 /// Tells those who listen to the app that the path names, if it is one, of a refused request.
 fn announce_refusal(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
     let (method, path, reason) = (request.method().as_str(), request.path(), reason_for_operators(error));
     let hub = context.worker.hub();
-    let named = path.strip_prefix(context.settings.path_prefix.as_str()).and_then(|path| {
-        let mut segments = segments(path).skip(1);
-        if segments.next()? == "apps" { segments.next() } else { None }
-    });
+    let named = named_app(path, &context.settings.path_prefix);
     let app = named.and_then(|id| hub.apps().by_id(&id).cloned());
     let status = error.status().as_u16();
     let diagnosis = error.diagnosis();
@@ -489,6 +493,16 @@ mod tests {
         assert_eq!(Endpoint::at(&["channels", "events"]), Some(Endpoint::Channel("events")));
         assert_eq!(Endpoint::at(&["channels", "a", "b"]), None);
         assert_eq!(Endpoint::at(&[]), None);
+    }
+
+    #[test]
+    fn a_path_names_an_app_behind_the_prefix_alone() {
+        assert_eq!(named_app("/apps/1/events", "").as_deref(), Some("1"));
+        assert_eq!(named_app("/apps/apps/a%20b/channels", "/apps").as_deref(), Some("a b"));
+        for (path, prefix) in [("/apps/1/events", "/apps"), ("/x/apps/1", ""), ("/apps/", ""), ("/app/1", "")]
+        {
+            assert_eq!(named_app(path, prefix), None, "{path} {prefix}");
+        }
     }
 
     #[test]

@@ -236,7 +236,7 @@ async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse
         };
         context.requests.add(route, request.method(), response.status().as_u16(), began.elapsed());
         if context.feed.wants_kind(FeedKind::Api) {
-            tell_of_call(&context.feed, &request, response.status().as_u16(), began.elapsed());
+            tell_of_call(context, &request, response.status().as_u16(), began.elapsed());
         }
     }
     body::finish(&request, response, payload).await
@@ -244,12 +244,10 @@ async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse
 
 /// Tells those who watch of a request that was answered, without what signs it.
 #[cold]
-fn tell_of_call(feed: &Feed, request: &HttpRequest, status: u16, duration: Duration) {
-    let mut segments = http::segments(request.path()).skip_while(|segment| segment != "apps").skip(1);
-    let app = segments.next();
-    let Some(app) = app.filter(|app| !app.is_empty()) else { return };
+fn tell_of_call(context: &routes::RouteContext, request: &HttpRequest, status: u16, duration: Duration) {
+    let Some(app) = routes::named_app(request.path(), &context.settings.path_prefix) else { return };
     let path = beginning(request.path());
-    feed.tell(&FeedSubject::in_app(FeedKind::Api, &app), || FeedDetails {
+    context.feed.tell(&FeedSubject::in_app(FeedKind::Api, &app), || FeedDetails {
         what: "call",
         method: Some(request.method().as_str().into()),
         path: Some(path.into()),
