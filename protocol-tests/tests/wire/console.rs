@@ -2,7 +2,7 @@
 
 use heliostat_protocol_tests::http::{Connection, Response};
 use heliostat_protocol_tests::target::MAIN_APP;
-use heliostat_protocol_tests::{Incoming, Shared, Target};
+use heliostat_protocol_tests::{Incoming, Target};
 use serde_json::{Value, json};
 
 use crate::admin::{TOKEN, admin_of, ask, bearer};
@@ -15,13 +15,8 @@ pub(crate) struct Console {
 
 impl Console {
     pub(crate) fn start() -> Option<Console> {
-        Console::start_with("")
-    }
-
-    /// The app has these settings, too.
-    pub(crate) fn start_with(app: &str) -> Option<Console> {
         let admin = format!("[admin]\nenabled = true\nport = 0\ntoken = \"{TOKEN}\"\n");
-        let broker = Target::own(&format!("{admin}{MAIN_APP}\n{app}"))?;
+        let broker = Target::own(&format!("{admin}{MAIN_APP}"))?;
         let admin = admin_of(&broker);
         Some(Console { broker, admin })
     }
@@ -323,8 +318,7 @@ fn what_is_sent_is_told_how_many_it_was_for() {
 /// Proves: pages.
 #[test]
 fn an_hour_of_figures_begins() {
-    let Some(_) = Target::shared(Shared::Main) else { return };
-    let console = Console::start().unwrap();
+    let Some(console) = Console::start() else { return };
     let _client = console.broker.connect();
     let overview = crate::eventually("a sample", || {
         let overview = ask(&console.admin, "GET", "/console/api/overview", &bearer(TOKEN)).json();

@@ -3,6 +3,7 @@
 
 use heliostat_protocol_tests::frame::{FIN, TEXT};
 use heliostat_protocol_tests::http::Connection;
+use heliostat_protocol_tests::track::BinaryMessage;
 use heliostat_protocol_tests::wire::Wire;
 use heliostat_protocol_tests::{Broker, Incoming, picture};
 use serde_json::{Value, json};
@@ -223,7 +224,7 @@ fn viewers_are_bounded() {
 /// Proves: pages.
 #[test]
 fn a_picture_can_be_fetched() {
-    let Some(console) = Console::start_with("") else { return };
+    let Some(console) = Console::start() else { return };
     let mut viewer = Viewer::watch(&console, json!({ "kinds": ["events"] }));
     let mut client = console.broker.connect();
     client.subscribe_private("private-room");
@@ -232,4 +233,24 @@ fn a_picture_can_be_fetched() {
     assert!(event["data"]["text"].as_str().unwrap().contains("data:image/"), "{event}");
     let nothing = ask(&console.admin, "GET", "/console/live/payloads/1", &bearer(TOKEN));
     assert_eq!(nothing.status, 404, "{nothing}");
+    let mut sender = console.broker.connect_as("protocol=7&client=js&version=8.4.0&flash=false&binary=1");
+    sender.subscribe_private("private-room");
+    let content = b"\x89PNG<script>alert(1)</script>";
+    for (media_type, served) in [("image/png", "image/png"), ("text/html", "application/octet-stream")] {
+        let members = json!({ "n": 1 });
+        BinaryMessage::new("private-room", "client-e", media_type, &members, content.to_vec())
+            .send(&mut sender);
+        let data = viewer.entries(1).remove(0)["data"].take();
+        assert_eq!(
+            (&data["bytes"], &data["media_type"], &data["members"]),
+            (&json!(content.len()), &json!(media_type), &json!("{\"n\":1}")),
+            "{data}"
+        );
+        let kept = ask(&console.admin, "GET", data["payload"].as_str().unwrap(), &bearer(TOKEN));
+        assert_eq!((kept.status, &kept.body[..]), (200, &content[..]), "{kept}");
+        assert_eq!(kept.header("content-type"), Some(served));
+        let policy = kept.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{policy}");
+        assert_eq!(kept.header("x-content-type-options"), Some("nosniff"));
+    }
 }
