@@ -46,14 +46,11 @@ impl WantedChannels {
     }
 
     fn wants(&self, name: &ChannelName) -> bool {
-        let its_type = name.channel_type();
-        if its_type == ChannelType::ServerToUser {
-            return false;
-        }
-        let text = name.as_str();
+        let (its_type, text) = (name.channel_type(), name.as_str());
         let is_of =
             |wanted: &String| wanted == type_name(its_type) || wanted == "cache" && its_type.is_cache();
-        text.starts_with(&self.prefix)
+        its_type.is_listed()
+            && text.starts_with(&self.prefix)
             && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(text))
             && self.types.as_ref().is_none_or(|types| types.iter().any(is_of))
     }
@@ -111,22 +108,14 @@ impl Console {
         let name = name(app, text)?;
         let its_type = name.channel_type();
         let found = app.listed_channel(&name);
-        let mut shown = match &found {
-            Some(found) => listed(found),
-            None => json!({
-                "name": name.as_str(),
-                "type": type_name(its_type),
-                "cache": its_type.is_cache(),
-                "subscriptions": 0,
-                "users": its_type.is_presence().then_some(0),
-                "subscriptions_here": 0,
-            }),
-        };
-        shown["occupied"] = found.is_some().into();
+        let is_occupied = found.is_some();
+        let found = found.unwrap_or_else(|| ListedChannel::vacant(&name));
+        let mut shown = listed(&found);
+        shown["occupied"] = is_occupied.into();
         shown["node"] = self.node().into();
         if its_type.is_presence() {
             let members = app.list_members(&name, MEMBERS);
-            let users = found.map_or(0, |found| found.summary.user_count);
+            let users = found.summary.user_count;
             shown["members_left_out"] = users.saturating_sub(members.len()).into();
             let member = |(id, info): &(String, Option<String>)| json!({ "user_id": id, "user_info": info });
             shown["members"] = members.iter().map(member).collect();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::channel::Channel;
 use crate::protocol::{ChannelName, SocketId};
 
 use super::{AppState, ChannelSummary, Hub};
@@ -23,6 +24,19 @@ pub(crate) struct ListedChannel {
     pub(crate) summary: ChannelSummary,
     /// Subscribed connections of this node.
     pub(crate) subscriptions_here: usize,
+}
+
+impl ListedChannel {
+    /// One that nobody is subscribed to.
+    pub(crate) fn vacant(name: &ChannelName) -> Self {
+        let summary = ChannelSummary { name: name.clone(), subscription_count: 0, user_count: 0 };
+        ListedChannel { summary, subscriptions_here: 0 }
+    }
+
+    fn of(name: &ChannelName, channel: &Channel) -> Self {
+        let summary = ChannelSummary::of(name, channel);
+        ListedChannel { summary, subscriptions_here: channel.subscribers().count() }
+    }
 }
 
 /// The first of what comes behind a place, in order.
@@ -86,24 +100,15 @@ impl AppState {
         let mut first = FirstBehind::<str, String, ListedChannel>::new(after, most);
         for entry in self.channels.iter().filter(|entry| wanted(entry.key()) && !entry.value().is_vacant()) {
             let (name, channel) = entry.pair();
-            first.offer(name.as_str(), || {
-                let summary = ChannelSummary {
-                    name: name.clone(),
-                    subscription_count: channel.subscription_count(),
-                    user_count: channel.presence().map_or(0, |presence| presence.user_count()),
-                };
-                let subscriptions_here = channel.subscribers().count();
-                (name.as_str().to_owned(), ListedChannel { summary, subscriptions_here })
-            });
+            first.offer(name.as_str(), || (name.as_str().to_owned(), ListedChannel::of(name, channel)));
         }
         first.page()
     }
 
     /// A channel as it would be in the list; `None` if nobody is subscribed.
     pub(crate) fn listed_channel(&self, name: &ChannelName) -> Option<ListedChannel> {
-        let summary = self.channel(name)?;
-        let subscriptions_here = self.channels.get(name).map_or(0, |entry| entry.subscribers().count());
-        Some(ListedChannel { summary, subscriptions_here })
+        let entry = self.channels.get(name).filter(|entry| !entry.is_vacant())?;
+        Some(ListedChannel::of(entry.key(), entry.value()))
     }
 
     /// Connections of this node that are subscribed to a channel, each with its member on presence channels.

@@ -1,7 +1,5 @@
 //! What there is of an app's channels, for the HTTP API and whoever else lists them: on all nodes, as far as this one knows.
 
-use std::collections::BTreeMap;
-
 use crate::channel::Channel;
 use crate::protocol::{ChannelName, ChannelType};
 
@@ -15,6 +13,14 @@ pub struct ChannelSummary {
     pub subscription_count: usize,
     /// Distinct members, on all nodes; 0 on channels without presence.
     pub user_count: usize,
+}
+
+impl ChannelSummary {
+    /// Of a channel, whether somebody is subscribed or not.
+    pub(in crate::hub) fn of(name: &ChannelName, channel: &Channel) -> Self {
+        let user_count = channel.presence().map_or(0, |p| p.user_count());
+        ChannelSummary { name: name.clone(), subscription_count: channel.subscription_count(), user_count }
+    }
 }
 
 impl AppState {
@@ -47,21 +53,8 @@ impl AppState {
 
     /// The first `most` by name of the occupied channels whose names begin with `prefix` and come behind `after`.
     pub fn channels_behind(&self, after: &str, prefix: &str, most: usize) -> Vec<ChannelSummary> {
-        let mut first = BTreeMap::new();
-        for entry in self.channels.iter().filter(|entry| is_listed(entry.key(), prefix)) {
-            let name = entry.key();
-            let is_among = first.len() < most || first.last_key_value().is_some_and(|(last, _)| name < last);
-            if name.as_str() > after
-                && is_among
-                && let Some(summary) = summary(name, entry.value())
-            {
-                first.insert(name.clone(), summary);
-                if first.len() > most {
-                    first.pop_last();
-                }
-            }
-        }
-        first.into_values().collect()
+        let found = self.list_channels(Some(after), most, |name| is_listed(name, prefix));
+        found.items.into_iter().map(|listed| listed.summary).collect()
     }
 
     /// The state of a channel; `None` if nobody is subscribed.
@@ -89,7 +82,5 @@ fn is_listed(name: &ChannelName, prefix: &str) -> bool {
 
 /// The state of a channel that somebody is subscribed to.
 fn summary(name: &ChannelName, channel: &Channel) -> Option<ChannelSummary> {
-    let user_count = channel.presence().map_or(0, |p| p.user_count());
-    let subscription_count = channel.subscription_count();
-    (!channel.is_vacant()).then(|| ChannelSummary { name: name.clone(), subscription_count, user_count })
+    (!channel.is_vacant()).then(|| ChannelSummary::of(name, channel))
 }
