@@ -14,7 +14,7 @@ use crate::app::Limits;
 use crate::event::{AcceptedEvent, Destination, ForwardedFrom, Source};
 use crate::hub::{Due, Timed};
 use crate::protocol::json::{Data, push_string};
-use crate::protocol::{BinaryPayload, ChannelName, DATA_URL, TrackKind};
+use crate::protocol::{BinaryPayload, ChannelName, DATA_URL, InvalidChannelName, TrackKind};
 
 use super::filter;
 use super::target::Target;
@@ -32,6 +32,29 @@ pub struct Rule {
     paces: Option<Arc<Mutex<TargetPaces<AcceptedEvent<'static>>>>>,
 }
 
+/// Why a rule sends nothing of an event: what is asked in this order, and is not so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unheard {
+    /// It is on another channel, or on none.
+    Channel,
+    /// It is called otherwise.
+    Event,
+    /// It comes from where the rule does not listen.
+    Source,
+    /// The rule has no targets, and then no filter.
+    Nowhere,
+    /// The payload has not the members that the filter asks for.
+    Payload,
+}
+
+/// What a rule would send of an event.
+pub(super) struct WouldSend<'e> {
+    /// To which channels; of a target that is no name of a channel what it would be, and why it is none.
+    pub(super) channels: Vec<Result<ChannelName, (String, InvalidChannelName)>>,
+    pub(super) name: &'e str,
+    pub(super) data: Cow<'e, Data<'e>>,
+}
+
 impl Rule {
     /// The rule at work in an app with these limits.
     ///
@@ -44,18 +67,29 @@ impl Rule {
         Ok(Rule { spec, targets, channel_name_chars: limits.channel_name_chars, paces })
     }
 
+    /// What it does.
+    pub(super) fn spec(&self) -> &RuleSpec {
+        &self.spec
+    }
+
     /// What the star of the source pattern matched, if the event is one that the rule hears.
-    fn capture<'c>(&self, channel: Option<&'c str>, event: &str) -> Option<&'c str> {
-        let heard = self.spec.event == "*" || self.spec.event == event;
-        self.spec.from.capture(channel?).filter(|_| heard)
+    fn capture<'c>(&self, channel: Option<&'c str>, event: &str) -> Result<&'c str, Unheard> {
+        let captured = channel.and_then(|channel| self.spec.from.capture(channel)).ok_or(Unheard::Channel)?;
+        if self.spec.event == "*" || self.spec.event == event { Ok(captured) } else { Err(Unheard::Event) }
     }
 
     /// What the star of the source pattern matched, if the rule sends the event on.
-    fn heard_in<'e>(&self, event: &'e AcceptedEvent<'_>) -> Option<&'e str> {
-        let from = event.channel().map(ChannelName::as_str);
-        let heard = self.spec.hears(&event.source);
-        let captured = self.capture(from, &event.name).filter(|_| heard)?;
-        (!self.targets.is_empty() && self.takes(event)).then_some(captured)
+    fn heard_in<'e>(&self, event: &'e AcceptedEvent<'_>) -> Result<&'e str, Unheard> {
+        let captured = self.capture(event.channel().map(ChannelName::as_str), &event.name)?;
+        if !self.spec.hears(&event.source) {
+            Err(Unheard::Source)
+        } else if self.targets.is_empty() {
+            Err(Unheard::Nowhere)
+        } else if !self.takes(event) {
+            Err(Unheard::Payload)
+        } else {
+            Ok(captured)
+        }
     }
 
     /// Whether the payload has the members that the rule asks for. Only those are looked at.
@@ -127,35 +161,26 @@ impl Rule {
         Some(text)
     }
 
-    /// What it would send of an event: channel, event and payload of each.
+    /// What it would send of an event, whatever its pace would say.
     ///
     /// # Errors
-    /// With why it does not hear the event.
-    pub(super) fn would_send(
-        &self,
-        event: &AcceptedEvent<'_>,
-    ) -> Result<Vec<(String, String, String)>, String> {
-        let from = event.channel().map(ChannelName::as_str).unwrap_or_default();
-        let Some(star) = self.spec.from.capture(from) else {
-            return Err(format!("the channel {from:?} is none of {:?}", self.spec.from.to_string()));
-        };
-        if self.spec.event != "*" && self.spec.event != *event.name {
-            return Err(format!("the event {:?} is not {:?}", event.name, self.spec.event));
-        }
-        if !self.spec.hears(&event.source) {
-            let by = if self.spec.hears_clients { "over the HTTP API" } else { "by clients" };
-            return Err(format!("it does not hear what is sent {by}"));
-        }
-        if !self.takes(event) {
-            return Err("the payload has not the members that its filter asks for".to_owned());
-        }
-        let name = self.spec.rename.as_deref().unwrap_or(&event.name);
-        let data = self.transform(&event.data).text().into_owned();
-        let sends = self.targets.iter().map(|target| match target.channel(star, self.channel_name_chars) {
-            Ok(channel) => Ok((channel.to_string(), name.to_owned(), data.clone())),
-            Err((to, reason)) => Err(format!("{to:?} cannot be the name of a channel: {reason}")),
-        });
-        sends.collect()
+    /// With why it sends nothing.
+    pub(super) fn would_send<'e>(&'e self, event: &'e AcceptedEvent<'_>) -> Result<WouldSend<'e>, Unheard> {
+        let captured = self.heard_in(event)?;
+        Ok(WouldSend {
+            channels: self.channels(captured).collect(),
+            name: self.spec.rename.as_deref().unwrap_or(&event.name),
+            data: self.transform(&event.data),
+        })
+    }
+
+    /// The channel of each target, where the star of the source matched `captured`; of one that is no name of a channel that, and
+    /// why.
+    fn channels<'c>(
+        &'c self,
+        captured: &'c str,
+    ) -> impl Iterator<Item = Result<ChannelName, (String, InvalidChannelName)>> + use<'c> {
+        self.targets.iter().map(|target| target.channel(captured, self.channel_name_chars))
     }
 
     /// Whether an event may go to a channel now. If it is to wait, a task of the calling thread's runtime sends it when
@@ -232,25 +257,22 @@ fn source_of(event: &AcceptedEvent<'_>) -> Source {
 
 impl Tap for Rule {
     fn listens(&self, channel: Option<&str>, event: &str) -> bool {
-        self.spec.hears_clients && self.capture(channel, event).is_some()
+        self.spec.hears_clients && self.capture(channel, event).is_ok()
     }
 
     fn leads_to(&self, event: &AcceptedEvent<'_>, is_such: &dyn Fn(&ChannelName) -> bool) -> bool {
-        let target = |captured: &str, target: &Target| target.channel(captured, self.channel_name_chars);
-        self.heard_in(event).is_some_and(|captured| {
-            self.targets.iter().filter_map(|to| target(captured, to).ok()).any(|to| is_such(&to))
-        })
+        self.heard_in(event).is_ok_and(|captured| self.channels(captured).flatten().any(|to| is_such(&to)))
     }
 
     fn hear(&self, event: &AcceptedEvent<'_>, context: &Context<'_>) {
-        let Some(captured) = self.heard_in(event) else { return };
+        let Ok(captured) = self.heard_in(event) else { return };
         let from = event.channel().map(ChannelName::as_str);
         let name = self.spec.rename.as_deref().unwrap_or(&event.name);
         // Made once for all targets, and only if one of them is to be sent it.
         let data = OnceCell::new();
         let data = || data.get_or_init(|| self.transform(&event.data));
-        for target in &self.targets {
-            let channel = match target.channel(captured, self.channel_name_chars) {
+        for channel in self.channels(captured) {
+            let channel = match channel {
                 Ok(channel) => channel,
                 Err((to, reason)) => {
                     let app = &context.app().id;

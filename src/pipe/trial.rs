@@ -6,7 +6,8 @@ use crate::event::{AcceptedEvent, Destination, Source};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, SocketId};
 
-use super::Rule;
+use super::rule::{Unheard, WouldSend};
+use super::{Rule, RuleSpec};
 
 /// An event that rules are tried on.
 #[derive(Clone, Copy, Debug)]
@@ -44,15 +45,42 @@ impl Rule {
             data: Data::of_text(tried.data),
             raw: None,
         };
-        let no = |why: String| RuleTrial { matches: false, why, sends: Vec::new() };
         match self.would_send(&event) {
-            Err(why) => no(why),
-            Ok(sends) if sends.is_empty() => {
-                let why = "it hears the event, and sends it nowhere".to_owned();
+            Err(unheard) => RuleTrial {
+                matches: unheard == Unheard::Nowhere,
+                why: why_not(unheard, self.spec(), &event),
+                sends: Vec::new(),
+            },
+            Ok(WouldSend { channels, name, data }) => {
+                let (mut why, mut sends) = ("it hears the event".to_owned(), Vec::new());
+                let data = data.text();
+                for channel in channels {
+                    match channel {
+                        Ok(channel) => sends.push((channel.to_string(), name.to_owned(), data.to_string())),
+                        Err((to, reason)) => {
+                            why += &format!("; {to:?} cannot be the name of a channel: {reason}");
+                        }
+                    }
+                }
                 RuleTrial { matches: true, why, sends }
             }
-            Ok(sends) => RuleTrial { matches: true, why: "it hears the event".to_owned(), sends },
         }
+    }
+}
+
+fn why_not(unheard: Unheard, spec: &RuleSpec, event: &AcceptedEvent<'_>) -> String {
+    match unheard {
+        Unheard::Channel => {
+            let from = event.channel().map(ChannelName::as_str).unwrap_or_default();
+            format!("the channel {from:?} is none of {:?}", spec.from.to_string())
+        }
+        Unheard::Event => format!("the event {:?} is not {:?}", event.name, spec.event),
+        Unheard::Source => {
+            let by = if spec.hears_clients { "over the HTTP API" } else { "by clients" };
+            format!("it does not hear what is sent {by}")
+        }
+        Unheard::Nowhere => "it hears the event, and sends it nowhere".to_owned(),
+        Unheard::Payload => "the payload has not the members that its filter asks for".to_owned(),
     }
 }
 
@@ -60,7 +88,7 @@ impl Rule {
 mod tests {
     use super::*;
     use crate::app::Limits;
-    use crate::pipe::RuleSpec;
+    use crate::pipe::Pattern;
 
     #[test]
     fn a_rule_says_what_it_would_do_and_why_not() {
@@ -83,5 +111,17 @@ mod tests {
             let not = tried(on, event, data, from_client);
             assert!(!not.matches && not.sends.is_empty() && not.why.contains(why), "{not:?}");
         }
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_is_told_beside_what_would_be_sent() {
+        let mut spec = RuleSpec::parse("cam-*:frame=mirror-*").unwrap();
+        spec.to.push(Pattern::parse("copies").unwrap());
+        let rule = Rule::new(spec, &Limits::default()).unwrap();
+        let channel = ChannelName::parse(&format!("cam-{}", "x".repeat(160)), 164).unwrap();
+        let tried = TriedEvent { channel: &channel, event: "frame", data: "{}", from_client: true };
+        let RuleTrial { matches, why, sends } = rule.try_on(&tried);
+        assert!(matches && why.starts_with("it hears the event; \"mirror-xx"), "{why}");
+        assert_eq!(sends, [("copies".to_owned(), "frame".to_owned(), "{}".to_owned())]);
     }
 }
