@@ -12,7 +12,7 @@ use super::channels::blocking;
 use super::list::socket;
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::http::{batch_events, publish_for_operator};
-use crate::hub::AppState;
+use crate::hub::{AppState, ListedChannel};
 use crate::protocol::event_name::check_published;
 use crate::protocol::json::Data;
 
@@ -51,9 +51,7 @@ impl Console {
             }
             channels.insert(name.to_owned(), told);
         }
-        let of = Arc::clone(app);
-        let warnings = blocking(move || unheard.iter().map(|name| nobody(&of, name)).collect::<Vec<_>>());
-        let warnings = warnings.await?;
+        let warnings = if unheard.is_empty() { Vec::new() } else { warnings(app, unheard).await? };
         let receivers: usize = published.iter().map(|event| event.receivers).sum();
         Ok(json!({ "receivers": receivers, "channels": channels, "warnings": warnings }))
     }
@@ -114,10 +112,19 @@ fn body(asked: &Map<String, Value>) -> Result<String, ConsoleError> {
     Ok(Value::Object(body).to_string())
 }
 
-/// What is said where nobody is subscribed: with the channel that is most nearly called so and has somebody.
-fn nobody(app: &AppState, name: &str) -> String {
-    let found = app.list_channels(None, LOOKED_AT, |_| true);
-    let near = found.items.iter().map(|channel| (distance(name, channel.summary.name.as_str()), channel));
+/// What is said of channels that nobody is subscribed to.
+async fn warnings(app: &Arc<AppState>, unheard: Vec<String>) -> Result<Vec<String>, ConsoleError> {
+    let app = Arc::clone(app);
+    blocking(move || {
+        let found = app.list_channels(None, LOOKED_AT, |name| name.channel_type().is_listed());
+        unheard.iter().map(|name| nobody(&found.items, name)).collect()
+    })
+    .await
+}
+
+/// What is said of one of them: with the channel that is most nearly called so and has somebody.
+fn nobody(heard: &[ListedChannel], name: &str) -> String {
+    let near = heard.iter().map(|channel| (distance(name, channel.summary.name.as_str()), channel));
     let near = near.filter(|(distance, _)| *distance <= 1 + name.chars().count() / 3);
     match near.min_by_key(|(distance, _)| *distance) {
         None => format!("nobody is subscribed to {name}"),
