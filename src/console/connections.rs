@@ -1,7 +1,6 @@
 //! The connections of an app on this node: which there are, one in detail, and its end; and the users who are signed in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +9,7 @@ use super::channels::blocking;
 use super::list::{ListRequest, ListScope, given, page, socket};
 use super::{Console, millis};
 use crate::auth::request::Query;
+use crate::feed::exact_ms;
 use crate::hub::{AppState, BusAway, ConnectionDetails, unix_ms};
 use crate::protocol::{CloseCode, CloseStatus};
 
@@ -114,11 +114,6 @@ fn text(socket: &crate::protocol::SocketId) -> String {
     socket.to_string()
 }
 
-/// Milliseconds with a fraction.
-fn exact(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
-}
-
 fn described(details: &ConnectionDetails) -> Value {
     let ConnectionDetails {
         transport,
@@ -140,7 +135,7 @@ fn described(details: &ConnectionDetails) -> Value {
         channel_count,
     } = details;
     let ping = (round_trip.is_some() || pinged.is_some())
-        .then(|| json!({ "round_trip_ms": round_trip.map(exact), "unanswered_ms": pinged.map(millis) }));
+        .then(|| json!({ "round_trip_ms": round_trip.map(exact_ms), "unanswered_ms": pinged.map(millis) }));
     json!({
         "user_id": user_id,
         "client": client,

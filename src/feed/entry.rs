@@ -142,11 +142,7 @@ impl ShownPayload {
 
 /// As much of a text as is shown.
 pub(crate) fn beginning(text: &str) -> &str {
-    if text.len() <= ENTRY_TEXT_BYTES {
-        return text;
-    }
-    let end = (0..=ENTRY_TEXT_BYTES).rev().find(|at| text.is_char_boundary(*at));
-    &text[..end.unwrap_or(0)]
+    &text[..text.floor_char_boundary(ENTRY_TEXT_BYTES)]
 }
 
 /// One thing that happened.

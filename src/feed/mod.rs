@@ -23,7 +23,7 @@ pub(crate) use viewer::{FeedBatch, FeedViewer, VIEWER_ENTRIES_PER_SECOND};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
@@ -68,6 +68,11 @@ pub(crate) struct FeedFigures {
     pub(crate) left_out: u64,
 }
 
+/// Milliseconds with three places behind the point, as entries have them.
+pub(crate) fn exact_ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
 impl Default for Feed {
     fn default() -> Self {
         Feed {
@@ -106,8 +111,8 @@ impl Feed {
             return;
         }
         let details = FeedDetails { app: subject.app.map(Into::into), ..details() };
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        self.ring.lock().push((at * 1e6).round() / 1e3, subject.kind, details);
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.ring.lock().push(exact_ms(at), subject.kind, details);
     }
 
     /// Whether some viewer wants things of this kind.

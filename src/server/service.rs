@@ -21,7 +21,7 @@ use super::route_name::route_name;
 use super::routes;
 use crate::config::{Config, ServerConfig};
 use crate::development::Development;
-use crate::feed::{Feed, FeedDetails, FeedKind, FeedSubject, beginning};
+use crate::feed::{Feed, FeedDetails, FeedKind, FeedSubject, beginning, exact_ms};
 use crate::http::{self, BodyBounds, ListenerSettings, RequestCounts, UnfinishedBodies, body};
 use crate::hub::{Hub, RefusedAddresses, Worker};
 use crate::net::guard::{AcceptedStream, ExchangeBounds, GuardedStream, guarding};
@@ -252,7 +252,7 @@ fn tell_of_call(context: &routes::RouteContext, request: &HttpRequest, status: u
         method: Some(request.method().as_str().into()),
         path: Some(path.into()),
         status: Some(status),
-        duration_ms: Some((duration.as_secs_f64() * 1e6).round() / 1e3),
+        duration_ms: Some(exact_ms(duration)),
         ..FeedDetails::default()
     });
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::app::Key;
-use crate::feed::{FeedDetails, FeedKind, FeedSubject, beginning};
+use crate::feed::{FeedDetails, FeedKind, FeedSubject, beginning, exact_ms};
 use crate::hub::{Busy, Due, Timed};
 use crate::outbound::{DropLog, HttpClient};
 use crate::protocol::ChannelName;
@@ -351,7 +351,7 @@ impl EndpointSender {
                 url: Some(self.endpoint.url.to_string().into()),
                 attempt: Some(*number),
                 events: Some(*events),
-                duration_ms: Some((duration.as_secs_f64() * 1e6).round() / 1e3),
+                duration_ms: Some(exact_ms(*duration)),
                 status,
                 reason,
                 ..FeedDetails::default()
