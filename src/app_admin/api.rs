@@ -20,7 +20,7 @@ use super::{
 };
 use crate::admin::ControlRoutes;
 use crate::app::{Key, Secret};
-use crate::http::{BodyBounds, UnfinishedBodies, body};
+use crate::http::{BodyBounds, UnfinishedBodies, body, json_answer};
 
 /// Bytes of a body: room for an app with hundreds of rules.
 const BODY_BYTES: usize = 256 * 1024;
@@ -300,10 +300,6 @@ fn if_match(headers: &HeaderMap) -> Option<Vec<String>> {
     given.peek()?;
     let texts = given.map(|value| value.to_str().unwrap_or_default());
     Some(texts.flat_map(|text| text.split(',')).map(|tag| tag.trim().to_owned()).collect())
-}
-
-fn json_answer(status: StatusCode, value: &Json) -> HttpResponse {
-    HttpResponse::build(status).content_type("application/json").body(value.to_string())
 }
 
 fn set_location(answer: &mut HttpResponse, location: &str) {

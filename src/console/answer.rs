@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::http::ApiError;
+use crate::http::{self, ApiError};
 
 /// Why a request was not carried out. Nothing has happened then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,10 +78,10 @@ impl From<ApiError> for ConsoleError {
 
 /// An answer that is read by a program: shown as a page, it is inert.
 pub(super) fn json_answer(status: StatusCode, body: &Value) -> HttpResponse {
-    HttpResponse::build(status)
-        .content_type("application/json")
-        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
-        .body(body.to_string())
+    let mut answer = http::json_answer(status, body);
+    let policy = header::HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    answer
 }
 
 /// An answer to what was done, or asked.

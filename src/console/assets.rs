@@ -1,9 +1,9 @@
 //! The console's files, compiled in.
 
-use std::path::Path;
-
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
+
+use crate::http::content_type_of;
 
 /// What the pages may do: load what this listener serves, and nothing else; and no page of another site may show them.
 pub(super) const PAGE_POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; \
@@ -64,7 +64,7 @@ pub(super) fn answer(request: &HttpRequest, name: &str) -> Option<HttpResponse> 
     if is_known {
         return Some(answer.finish());
     }
-    Some(answer.content_type(content_type(name)).body(text))
+    Some(answer.content_type(content_type_of(name)).body(text))
 }
 
 fn digest(text: &str) -> Vec<u8> {
@@ -72,19 +72,11 @@ fn digest(text: &str) -> Vec<u8> {
     sha2::Sha256::digest(text.as_bytes()).to_vec()
 }
 
-fn content_type(name: &str) -> &'static str {
-    match Path::new(name).extension().and_then(|ending| ending.to_str()) {
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "text/html; charset=utf-8",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     #[test]
     fn every_file_of_the_folder_is_compiled_in() {

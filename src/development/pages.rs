@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 
+use crate::http::content_type_of;
+
 /// Where pusher-js comes from if it is not installed here.
 const PUSHER_JS_CDN: &str = "https://js.pusher.com/8.4/pusher.min.js";
 
@@ -66,12 +68,7 @@ pub(super) fn exists(segment: &str) -> bool {
 /// The page under this path segment.
 pub(super) fn page(segment: &str) -> HttpResponse {
     let Some((name, text)) = find(segment) else { return HttpResponse::NotFound().finish() };
-    let content_type = match Path::new(name).extension().and_then(|ending| ending.to_str()) {
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        _ => "text/html; charset=utf-8",
-    };
-    served(content_type).body(text)
+    served(content_type_of(name)).body(text)
 }
 
 /// pusher-js, for the pages: the configured file, or the example's installed dependency, or a way to the CDN.

@@ -1,5 +1,6 @@
 //! Builds the answers of several endpoints: JSON, text, redirects and preflights.
 
+use std::path::Path;
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
@@ -48,8 +49,23 @@ pub(crate) fn preflight(request: &HttpRequest) -> HttpResponse {
 }
 
 /// A JSON answer.
-pub(crate) fn json_response(value: &Value) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(value.to_string())
+pub(super) fn json_response(value: &Value) -> HttpResponse {
+    json_answer(StatusCode::OK, value)
+}
+
+/// The same, with this status.
+pub(crate) fn json_answer(status: StatusCode, value: &Value) -> HttpResponse {
+    HttpResponse::build(status).content_type("application/json").body(value.to_string())
+}
+
+/// What a file of the pages is, by its name; one whose ending is unknown is a page.
+pub(crate) fn content_type_of(name: &str) -> &'static str {
+    match Path::new(name).extension().and_then(|ending| ending.to_str()) {
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "text/html; charset=utf-8",
+    }
 }
 
 /// A JSON answer of this text, or the one that says nothing but yes.

@@ -35,7 +35,8 @@ mod unauthenticated;
 pub(crate) mod users;
 
 pub(crate) use answer::{
-    chosen_answer, close_if_stopping, moved, not_allowed, preflight, state_response, text_response,
+    chosen_answer, close_if_stopping, content_type_of, json_answer, moved, not_allowed, preflight,
+    state_response, text_response,
 };
 pub(crate) use arrival::Arrival;
 pub(crate) use authentication::{Authenticated, authenticated, unix_seconds};

@@ -318,10 +318,9 @@ fn outcome(outcome: &Outcome) -> HttpResponse {
 }
 
 fn json_answer(status: StatusCode, value: &Value) -> HttpResponse {
-    HttpResponse::build(status)
-        .content_type("application/json")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(value.to_string())
+    let mut answer = http::json_answer(status, value);
+    answer.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    answer
 }
 
 #[cfg(test)]
