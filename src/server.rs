@@ -52,7 +52,7 @@ use crate::admin::{Access, Admin, ControlRoutes};
 use crate::app_admin::{AppsApi, LiveApps, ManagedApps};
 use crate::cluster::ClusterView;
 use crate::config::Config;
-use crate::console::{Console, ConsoleParts, ConsoleRoutes, Watchers};
+use crate::console::{Console, ConsoleParts, Watchers};
 use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, Listener, RefusedAddresses};
 use crate::metrics::{MetricSources, Metrics, SoketiNames};
@@ -344,7 +344,7 @@ fn admin_listener(
     told: (&Reloader, Option<String>),
 ) -> AdminListener {
     let console = console(parts, watched, Arc::clone(&api), told);
-    let admin = admin_of(parts, metrics, usage, (api, ConsoleRoutes(Arc::clone(&console))));
+    let admin = admin_of(parts, metrics, usage, (api, Arc::clone(&console)));
     AdminListener { sockets, admin: Arc::new(admin), console }
 }
 
@@ -353,7 +353,7 @@ fn admin_of(
     parts: &ServiceParts,
     metrics: Metrics,
     usage: UsageBook,
-    (api, console): (Arc<AppsApi>, ConsoleRoutes),
+    (api, console): (Arc<AppsApi>, Arc<Console>),
 ) -> Admin {
     let access = access(&parts.config, &parts.guesses);
     let routes = (api as Arc<dyn ControlRoutes>, Box::new(console) as Box<dyn ControlRoutes>);

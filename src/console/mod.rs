@@ -85,9 +85,6 @@ pub(crate) trait RunningApp: Send + Sync {
     fn configured(&self, id: &str) -> Option<AppConfig>;
 }
 
-/// The console as a part of the admin listener.
-pub(crate) struct ConsoleRoutes(pub(crate) Arc<Console>);
-
 type ConsoleAnswer = Result<HttpResponse, ConsoleError>;
 
 impl Console {
@@ -155,14 +152,13 @@ impl Console {
         path: &[&str],
         payload: &mut web::Payload,
     ) -> ConsoleAnswer {
-        let path: Vec<&str> = path.to_vec();
-        if let ["api", "apps-admin", rest @ ..] = path.as_slice() {
+        if let ["api", "apps-admin", rest @ ..] = path {
             return Ok(self.apps_api.answer(request, rest, payload).await);
         }
         match *request.method() {
-            Method::GET | Method::HEAD => self.show(request, &path, payload).await,
+            Method::GET | Method::HEAD => self.show(request, path, payload).await,
             Method::POST => {
-                let ["api", path @ ..] = path.as_slice() else { return Err(method(request, "GET, HEAD")) };
+                let ["api", path @ ..] = path else { return Err(method(request, "GET, HEAD")) };
                 let asked = self.body(request, payload).await?;
                 self.act(request, path, &asked).await
             }
@@ -368,7 +364,7 @@ fn method(request: &HttpRequest, expected: &'static str) -> ConsoleError {
     ConsoleError::Method { expected, got: request.method().to_string() }
 }
 
-impl ControlRoutes for ConsoleRoutes {
+impl ControlRoutes for Arc<Console> {
     fn answer<'r>(
         &'r self,
         request: &'r HttpRequest,
@@ -376,7 +372,7 @@ impl ControlRoutes for ConsoleRoutes {
         payload: &'r mut web::Payload,
     ) -> Pin<Box<dyn Future<Output = HttpResponse> + 'r>> {
         Box::pin(async move {
-            match self.0.carry_out(request, path, payload).await {
+            match self.carry_out(request, path, payload).await {
                 Ok(answer) => answer,
                 Err(error) => error.response(),
             }
@@ -384,7 +380,7 @@ impl ControlRoutes for ConsoleRoutes {
     }
 }
 
-impl fmt::Debug for ConsoleRoutes {
+impl fmt::Debug for Console {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Console").finish_non_exhaustive()
     }

@@ -176,7 +176,7 @@ fn refused(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
     let cause = error.diagnosis().map(Diagnosis::sentence);
     let reason = reason_for_operators(error);
     info!(method, path, status, reason, cause, peer, proxy, origin, "request refused");
-    announce_refusal(context, request, error);
+    announce_refusal(context, request, error, &reason);
     if error.is_of_a_stranger() {
         arrival.count_refusal(context.worker.hub());
     }
@@ -471,14 +471,14 @@ pub(super) fn named_app<'p>(path: &'p str, prefix: &str) -> Option<Cow<'p, str>>
 }
 
 /// Tells those who listen to the app that the path names, if it is one, of a refused request.
-fn announce_refusal(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
-    let (method, path, reason) = (request.method().as_str(), request.path(), reason_for_operators(error));
+fn announce_refusal(context: &RouteContext, request: &HttpRequest, error: &ApiError, reason: &str) {
+    let (method, path) = (request.method().as_str(), request.path());
     let hub = context.worker.hub();
     let named = named_app(path, &context.settings.path_prefix);
     let app = named.and_then(|id| hub.apps().by_id(&id).cloned());
     let status = error.status().as_u16();
     let diagnosis = error.diagnosis();
-    let refused = Refused::Request { method, path, status, reason: &reason, diagnosis };
+    let refused = Refused::Request { method, path, status, reason, diagnosis };
     hub.announce_refusal(app.as_ref(), &refused);
 }
 
