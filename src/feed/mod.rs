@@ -186,8 +186,8 @@ impl Feed {
         self.ring.lock().last()
     }
 
-    fn after(&self, after: u64) -> FeedExcerpt {
-        self.ring.lock().after(after)
+    fn after(&self, after: u64, most: usize) -> FeedExcerpt {
+        self.ring.lock().after(after, most)
     }
 
     fn left_out_of(&self, kind: FeedKind) -> u64 {

@@ -67,10 +67,10 @@ impl FeedRing {
         *self = FeedRing { last: self.last, forgotten: self.last, ..FeedRing::default() };
     }
 
-    /// The entries after number `after`.
-    pub(super) fn after(&self, after: u64) -> FeedExcerpt {
+    /// The first entries after number `after`, so many at the most.
+    pub(super) fn after(&self, after: u64, most: usize) -> FeedExcerpt {
         let from = self.entries.partition_point(|entry| entry.seq <= after);
-        let entries = self.entries.range(from..).cloned().collect();
+        let entries = self.entries.range(from..).take(most).cloned().collect();
         FeedExcerpt { entries, missed: self.forgotten.saturating_sub(after) }
     }
 
@@ -100,10 +100,12 @@ mod tests {
         for _ in 0..RING_ENTRIES + 7 {
             ring.push(0.0, FeedKind::Events, FeedDetails::default());
         }
-        let all = ring.after(0);
+        let all = ring.after(0, usize::MAX);
         assert_eq!((all.entries.len(), all.missed), (RING_ENTRIES, 7));
-        assert_eq!(ring.after(5).missed, 2);
-        assert_eq!(ring.after(50).missed, 0);
+        let few = ring.after(0, 3).entries;
+        assert_eq!(few.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [8, 9, 10], "the first of them");
+        assert_eq!(ring.after(5, usize::MAX).missed, 2);
+        assert_eq!(ring.after(50, usize::MAX).missed, 0);
         let reason: Box<str> = "x".repeat(RING_BYTES / 4).into();
         ring.push(
             0.0,
@@ -111,11 +113,14 @@ mod tests {
             FeedDetails { reason: Some(reason.clone()), ..FeedDetails::default() },
         );
         ring.push(0.0, FeedKind::Events, FeedDetails { reason: Some(reason), ..FeedDetails::default() });
-        assert_eq!(ring.after(0).entries.len(), 1, "two would be too many bytes");
+        assert_eq!(ring.after(0, usize::MAX).entries.len(), 1, "two would be too many bytes");
         let last = ring.last();
         ring.clear();
         ring.push(0.0, FeedKind::Events, FeedDetails::default());
-        assert_eq!((ring.after(last).missed, ring.after(last).entries[0].seq), (0, last + 1));
+        assert_eq!(
+            (ring.after(last, usize::MAX).missed, ring.after(last, usize::MAX).entries[0].seq),
+            (0, last + 1)
+        );
     }
 
     #[test]
@@ -138,7 +143,9 @@ mod tests {
             ring.last()
         };
         let first = push(&mut ring, 10);
-        assert!(ring.after(0).entries[0].json().contains(r#""payload":"/console/live/payloads/1""#));
+        assert!(
+            ring.after(0, usize::MAX).entries[0].json().contains(r#""payload":"/console/live/payloads/1""#)
+        );
         let second = push(&mut ring, PAYLOAD_BYTES - 10);
         assert!(ring.payload(first).is_some() && ring.payload(second).is_some());
         let third = push(&mut ring, 1);
