@@ -312,6 +312,7 @@ impl Console {
             "client_events": app.client_events,
             "subscription_count": app.subscription_count,
             "history": app.keeps_history(),
+            "video": app.carries_tracks(),
             "webhooks": self.webhooks.endpoints(&app.id).len(),
         })
     }

@@ -3,7 +3,7 @@
 import { get, of } from './api.js';
 import { Feed } from './feed.js';
 import { entryList } from './live.js';
-import { bytes, clock, count, duration, empty, every, facts, field, fill, heading, link, make, many, pretty, problem, table } from './page.js';
+import { clock, count, duration, empty, every, facts, field, fill, heading, link, make, many, pretty, problem, table } from './page.js';
 import { paged } from './paged.js';
 
 export const title = 'Channels';
@@ -11,6 +11,7 @@ export const title = 'Channels';
 const TYPES = ['public', 'private', 'presence', 'encrypted', 'cache'];
 const TYPED_WAIT_MS = 200;
 const EVERY_MS = 3000;
+const HISTORY_SHOWN = 50;
 
 export function open(view, { parts, app, ...about }) {
   if (!app) return fill(view, heading('Channels'), empty('There is no app yet.')) && null;
@@ -52,24 +53,22 @@ function one(view, app, name, about) {
   });
   const list = entryList(about);
   const feed = new Feed({ app, channel: name }, list.heard);
-  const further = make('div.stack');
-  fill(view, heading(name, link('channels', 'All channels'), link('send', 'Send to it', { channel: name })), body, further,
+  const history = make('div.stack');
+  fill(view, heading(name, link('channels', 'All channels'), link('send', 'Send to it', { channel: name })), body, history,
     make('section.panel', {}, make('h2', { textContent: 'Subscribers' }), subscribers.element),
     make('section', {}, make('div.section-head', {}, make('h2', { textContent: 'Live' }), list.controls), list.element));
   subscribers.load();
   let subscriptionsBefore = null;
-  let hasFurther = false;
+  let hasHistory = false;
   const stop = every(EVERY_MS, async () => {
     try {
       const channel = await get(of(app, 'channels', name));
       show(body, channel);
       if (subscriptionsBefore !== null && channel.subscriptions !== subscriptionsBefore) subscribers.load();
       subscriptionsBefore = channel.subscriptions;
-      if (!hasFurther && (channel.history || channel.video)) {
-        hasFurther = true;
-        await showFurther(further, app, name, channel);
-      } else if (channel.video) {
-        await showFurther(further, app, name, channel);
+      if (channel.history && !hasHistory) {
+        hasHistory = true;
+        await showHistory(history, app, name);
       }
     } catch (error) {
       fill(body, problem('The channel is not to be had', error.message));
@@ -82,39 +81,26 @@ function one(view, app, name, about) {
 }
 
 function show(body, channel) {
-  const { type, cache, subscriptions, subscriptions_here: here, users, members, members_left_out: leftOut, cached, history, video } = channel;
+  const { type, cache, subscriptions, subscriptions_here: here, users, members, members_left_out: leftOut, cached, history } = channel;
   fill(body,
     make('section.panel', {}, facts([
       ['Type', cache ? `${type}, cache` : type],
       ['Subscriptions', subscriptions === here ? count(subscriptions) : `${count(subscriptions)}, ${count(here)} of them here`],
       type === 'presence' && ['Users', count(users)],
-      cache && ['Remembered', cached ? `${cached.event}, for ${duration(cached.left_ms)} more` : 'nothing'],
-      history && ['History', `${many(history.events ?? 0, 'event')}${history.bytes ? `, ${bytes(history.bytes)}` : ''}`],
-      video && ['Video', many(video.tracks?.length ?? video.tracks ?? 0, 'track')],
+      cache && ['Remembered', cached ? `an event, for ${duration(cached.left_ms)} more` : 'nothing'],
+      history && ['History', `at most ${many(history.most_events, 'event')}`],
     ]), cached ? make('details', {}, make('summary', { textContent: 'The remembered event' }), make('pre.payload', { tabIndex: 0, textContent: pretty(cached.data) })) : null),
     members?.length ? make('section.panel', {}, make('h2', { textContent: 'Members' }),
       table(['User', 'What it says of itself'], members.map(({ user_id: id, user_info: info }) => [link(['users', id], id), info ? make('code', { textContent: info }) : '–']), 'Members'),
       leftOut ? make('p.hint', { textContent: `and ${many(leftOut, 'more')}`.replace('mores', 'more') }) : null) : null);
 }
 
-async function showFurther(place, app, name, channel) {
-  const sections = [];
-  if (channel.history) {
-    try {
-      const { events, complete } = await get(of(app, 'channels', name, 'history'), { limit: 50 });
-      sections.push(make('section.panel', {}, make('h2', { textContent: 'History' }),
-        table(['Time', 'Event', 'Payload'], events.map((event) => [clock(event.time_ms, true), event.name, make('code.cell', { textContent: String(event.data ?? '').slice(0, 200) })]), 'The events that the channel keeps'),
-        complete ? null : make('p.hint', { textContent: 'It does not reach back to all that was asked for.' })));
-    } catch { /* this broker keeps none that can be read */ }
-  }
-  if (channel.video) {
-    try {
-      const { tracks, viewers } = await get(of(app, 'channels', name, 'video'));
-      sections.push(make('section.panel', {}, make('h2', { textContent: 'Video' }),
-        table(['Track', 'Publisher', 'Type', 'Renditions', 'Key frames each', 'Frames', 'Bytes'],
-          tracks.map((track) => [track.track, track.publisher, track.media_type, (track.renditions ?? []).map((rendition) => rendition.name ?? rendition).join(', '), duration(track.key_frame_interval_ms), count(track.frames), bytes(track.bytes)]), 'Tracks'),
-        viewers?.length ? table(['Viewer', 'Behind', 'State'], viewers.map((viewer) => [viewer.socket_id ? link(['connections', viewer.socket_id], viewer.socket_id) : '–', duration(viewer.behind_ms), viewer.state]), 'Viewers by how far they are behind') : null));
-    } catch { /* the figures are not there */ }
-  }
-  fill(place, sections);
+async function showHistory(place, app, name) {
+  try {
+    const { events, complete, has_more: hasMore } = await get(of(app, 'channels', name, 'history'), { limit: HISTORY_SHOWN });
+    fill(place, make('section.panel', {}, make('h2', { textContent: 'History' }),
+      table(['Time', 'Event', 'Payload'], events.map((event) => [clock(event.time_ms, true), event.name, make('code.cell', { textContent: String(event.data ?? '').slice(0, 200) })]), 'The events that the channel keeps'),
+      hasMore ? make('p.hint', { textContent: `The oldest ${HISTORY_SHOWN} of those that it keeps.` }) : null,
+      complete ? null : make('p.hint', { textContent: 'It does not reach back to all that was asked for.' })));
+  } catch { /* this broker keeps none that can be read */ }
 }

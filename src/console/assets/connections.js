@@ -64,7 +64,7 @@ function show(body, connection, app) {
       ['User', user ? link(['users', user], user) : 'not signed in'],
       ['Connected', `${duration(age)} ago, at ${clock(opened)}`],
       ['Last heard of', `${duration(silent)} ago`],
-      ['Last ping', ping ? (ping.round_trip_ms === null ? `sent at ${clock(ping.sent_at)}, not answered yet` : `answered after ${duration(ping.round_trip_ms)}`) : 'none was needed'],
+      ['Last ping', ping ? pingWords(ping) : 'none was needed'],
       ['Waiting to be sent', `${bytes(outbox?.bytes)} of ${bytes(outbox?.bytes_limit)}, ${many(outbox?.frames ?? 0, 'frame')}${outbox?.blocked ? '; its line takes nothing at present' : ''}`],
     ])),
     make('section.panel', {}, make('h2', { textContent: `${many(subscriptions.length + (leftOut ?? 0), 'subscription')}` }),
@@ -79,6 +79,11 @@ function show(body, connection, app) {
           say(error.message);
         }
       }, { kind: 'danger' }) : null));
+}
+
+/** How long the last answer took, and since when another is waited for. */
+function pingWords({ round_trip_ms: took, unanswered_ms: waited }) {
+  return [took !== null && `answered after ${duration(took)}`, waited !== null && `sent ${duration(waited)} ago, not answered yet`].filter(Boolean).join('; ');
 }
 
 function closing(app, socketId) {

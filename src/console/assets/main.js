@@ -73,7 +73,7 @@ function showApps() {
   if (choice.dataset.ids === ids) return false;
   choice.dataset.ids = ids;
   const wanted = choice.value || recall();
-  fill(choice, status.apps.map(({ id, name, enabled }) => make('option', { value: id, textContent: `${name ? `${name} (${id})` : id}${enabled ? '' : ', disabled'}` })));
+  fill(choice, status.apps.map(({ id, enabled }) => make('option', { value: id, textContent: `${id}${enabled ? '' : ', disabled'}` })));
   if (status.apps.some(({ id }) => id === wanted)) choice.value = wanted;
   return true;
 }

@@ -19,7 +19,7 @@ export function open(view, { app }) {
 }
 
 function show(body, { rules, sent, paced_out: paced, backends }) {
-  const pace = (rule) => (rule.min_interval_ms ? `one in ${rule.min_interval_ms} ms${rule.keep_latest ? ', the latest' : ''}` : 'every one');
+  const pace = (rule) => (rule.min_interval_ms ? `one in ${rule.min_interval_ms} ms${rule.keep_latest ? ', the latest' : ''}` : rule.paced ? 'at its rate' : 'every one');
   const hears = (rule) => [rule.hears_clients && 'clients', rule.hears_http && 'the HTTP API'].filter(Boolean).join(' and ');
   fill(body,
     make('section.panel', {}, make('h2', { textContent: 'Rules' }), rules.length ? table(

@@ -40,7 +40,7 @@ export function open(view, about) {
   return every(3000, async () => {
     const { status } = about;
     if (!status) return;
-    fill(apps, make('h2', { textContent: 'Apps' }), status.apps.length ? table(['App', 'Key', 'State', 'Connections', 'Webhooks', 'Rules', 'Client events', 'History', 'Video'],
-      status.apps.map((app) => [app.name ? `${app.name} (${app.id})` : app.id, make('code', { textContent: app.key }), app.enabled ? 'enabled' : 'disabled', count(app.connections), count(app.webhooks), count(app.rules), ...[app.client_events, app.history, app.video].map((is) => (is ? 'yes' : 'no'))]), 'Apps') : empty('There is no app yet.'));
+    fill(apps, make('h2', { textContent: 'Apps' }), status.apps.length ? table(['App', 'Key', 'State', 'Connections', 'Webhooks', 'Client events', 'History', 'Video'],
+      status.apps.map((app) => [app.id, make('code', { textContent: app.key }), app.enabled ? 'enabled' : 'disabled', count(app.connections), count(app.webhooks), ...[app.client_events, app.history, app.video].map((is) => (is ? 'yes' : 'no'))]), 'Apps') : empty('There is no app yet.'));
   });
 }

@@ -26,7 +26,7 @@ export function open(view, { app }) {
 }
 
 function endpointElement(app, endpoint, opened, look) {
-  const { index, url, events, channels, paused, waiting, waiting_bytes: waitingBytes, oldest_ms: oldest, delivered, failed, dropped, given_up: givenUp, attempts } = endpoint;
+  const { index, url, events, channels, paused, waiting, waiting_bytes: waitingBytes, oldest_ms: oldest, delivered, failed_of_latest: failed, dropped, given_up: givenUp, attempts } = endpoint;
   const act = (label, what, body, done) => button(label, async () => {
     try {
       say(done(await post(of(app, 'webhooks', index, ...what), body)));
@@ -43,7 +43,7 @@ function endpointElement(app, endpoint, opened, look) {
     paused ? make('p.aside-note', { textContent: 'Paused. What happens waits within the queue’s bounds.' }) : null,
     facts([
       ['Events', events?.length ? events.join(', ') : 'all'], channels && ['Channels', channels],
-      ['Delivered', count(delivered)], ['Failed attempts', count(failed)],
+      ['Delivered', count(delivered)], ['Failed of the latest attempts', count(failed)],
       ['Waiting', waiting ? `${count(waiting)} (${bytes(waitingBytes)}), the oldest for ${duration(oldest)}` : '0'],
       ['Given up or dropped', count((dropped ?? 0) + (givenUp ?? 0))],
     ]),
@@ -79,8 +79,7 @@ function attemptElement(app, index, attempt, opened, act, result) {
 }
 
 function detailsOf({ request, answer, error }) {
-  const headers = (list) => make('pre.payload', { tabIndex: 0, textContent: list.map(([name, value]) => `${name}: ${value}`).join('\n') });
   return make('div.two', {},
-    make('div', {}, make('h3', { textContent: 'Request' }), headers(request?.headers ?? []), make('pre.payload', { tabIndex: 0, textContent: pretty(request?.body ?? '') }), request?.body_cut ? make('p.hint', { textContent: 'The body is cut here.' }) : null),
+    make('div', {}, make('h3', { textContent: 'Request' }), make('pre.payload', { tabIndex: 0, textContent: pretty(request.body) }), request.body_cut ? make('p.hint', { textContent: 'The body is cut here.' }) : null),
     make('div', {}, make('h3', { textContent: 'Answer' }), answer ? make('pre.payload', { tabIndex: 0, textContent: `${answer.status}\n\n${pretty(answer.body ?? '')}` }) : make('p', { textContent: error ?? 'There was none.' })));
 }
