@@ -124,9 +124,11 @@ pub(crate) fn self_made(
 
 /// What is kept, if it is ours and nobody else can read it.
 fn kept(path: &Path) -> io::Result<Option<CertificateHead>> {
+    // Somebody's own: it is not for us to replace.
+    let other = || io::Error::other("there is something else in it");
     let text = match read_whole(path, FILE_BYTES) {
-        Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
-        Err(NotRead::TooLarge) => String::new(),
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(NotRead::TooLarge) => return Err(other()),
         Err(NotRead::NotAFile) => return Err(io::Error::other("it is no file")),
         Err(NotRead::Failed(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(NotRead::Failed(error)) => return Err(error),
@@ -134,8 +136,7 @@ fn kept(path: &Path) -> io::Result<Option<CertificateHead>> {
     let is_secret = fs::metadata(path)?.permissions().mode() & 0o077 == 0;
     let head = text.lines().next().and_then(CertificateHead::parse);
     if head.is_none() && !text.is_empty() {
-        // Somebody's own: it is not for us to replace.
-        return Err(io::Error::other("there is something else in it"));
+        return Err(other());
     }
     Ok(head.filter(|_| is_secret))
 }
@@ -223,9 +224,13 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let second = self_made(&path, &[], NOW).unwrap();
         assert!(second.is_new && second.fingerprint != first.fingerprint);
-        fs::write(&path, "my notes").unwrap();
-        let refused = self_made(&path, &[], NOW).unwrap_err().to_string();
-        assert!(refused.ends_with("lan.pem: there is something else in it"), "{refused}");
+        let too_long = vec![b'x'; FILE_BYTES as usize + 1];
+        for other in [&b"my notes"[..], &[0xff, 0xfe], &too_long] {
+            fs::write(&path, other).unwrap();
+            let refused = self_made(&path, &[], NOW).unwrap_err().to_string();
+            assert!(refused.ends_with("lan.pem: there is something else in it"), "{refused}");
+            assert_eq!(fs::read(&path).unwrap(), other, "it is left");
+        }
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(self_made(&path, &[], NOW).unwrap_err().to_string().contains("it is no file"));
