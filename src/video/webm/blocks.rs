@@ -47,23 +47,20 @@ impl BlockQueues {
         self.bytes
     }
 
-    /// When the last one came.
-    pub(super) fn latest(&self) -> Option<Instant> {
-        self.last_came.into_iter().flatten().max()
-    }
-
-    /// The block whose turn it is, if one's is. Its time is none before that of the last one: what comes too late for its place
-    /// is moved behind it.
+    /// The block whose turn it is, if one's is: one's always is where there is no time, because nothing more will come. Its time
+    /// is none before that of the last one: what comes too late for its place is moved behind it.
     pub(super) fn next(
         &mut self,
         has_sound: bool,
-        now: Instant,
-        all: bool,
+        now: Option<Instant>,
     ) -> Option<(TrackKind, WaitingBlock)> {
         let [pictures, sound] = &self.waiting;
         let waits_for = |kind: TrackKind, block: &WaitingBlock| {
-            let is_there = self.last_came[kind as usize].is_some_and(|at| at + ABSENT > now);
-            has_sound && !all && is_there && block.came + TURN_WAIT > now
+            let is_awaited = |now| {
+                let is_there = self.last_came[kind as usize].is_some_and(|at| at + ABSENT > now);
+                is_there && block.came + TURN_WAIT > now
+            };
+            has_sound && now.is_some_and(is_awaited)
         };
         let kind = match (pictures.front(), sound.front()) {
             (None, None) => return None,

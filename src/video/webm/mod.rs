@@ -121,7 +121,7 @@ impl WebmWriter {
             TrackKind::Sound => self.take_sound(message, &about, now),
         }
         self.begin_if_possible(now);
-        self.write_blocks(now, false);
+        self.write_blocks(Some(now));
     }
 
     fn take_picture(&mut self, message: &BinaryMessage<'_>, about: &TrackMessage, now: Instant) {
@@ -187,22 +187,28 @@ impl WebmWriter {
 
     /// Writes the beginning, if all is known that it says.
     fn begin_if_possible(&mut self, now: Instant) {
-        let WriterStage::Gathering(pictures, since) = &self.stage else { return };
+        let WriterStage::Gathering(_, since) = &self.stage else { return };
         let is_silent = self.tracks.sound == WebmSound::Silent;
         let is_late = *since + SOUND_WAIT <= now || self.queues.bytes() > WAITING_BYTES;
         if self.sound.is_some() || is_silent || is_late {
-            let pictures = pictures.clone();
-            write_beginning(&pictures, self.sound.as_ref(), &mut self.ready);
-            self.stage = WriterStage::Writing(pictures);
+            self.begin();
         }
     }
 
-    /// Writes the blocks whose turn it is; `all` of them where nothing more will come.
-    fn write_blocks(&mut self, now: Instant, all: bool) {
+    /// Writes the beginning, if a key frame has come and it has not been written.
+    fn begin(&mut self) {
+        let WriterStage::Gathering(pictures, _) = &self.stage else { return };
+        let pictures = pictures.clone();
+        write_beginning(&pictures, self.sound.as_ref(), &mut self.ready);
+        self.stage = WriterStage::Writing(pictures);
+    }
+
+    /// Writes the blocks whose turn it is; all of them where there is no time, because nothing more will come.
+    fn write_blocks(&mut self, now: Option<Instant>) {
         if !matches!(self.stage, WriterStage::Writing(_)) {
             return;
         }
-        while let Some((kind, block)) = self.queues.next(self.sound.is_some(), now, all) {
+        while let Some((kind, block)) = self.queues.next(self.sound.is_some(), now) {
             let cluster = self.cluster.filter(|begin| !block.is_key && block.ms - begin <= CLUSTER_MS);
             let begin = cluster.unwrap_or_else(|| {
                 begin_master(0x1f43_b675, &mut self.ready);
@@ -216,12 +222,12 @@ impl WebmWriter {
 
     /// Nothing more will come: writes what waits.
     pub(crate) fn finish(&mut self) {
-        if let Some(came) = self.queues.latest() {
-            self.write_blocks(came, true);
-        }
+        self.write_blocks(None);
     }
 
     fn end(&mut self, end: WebmEnd) {
+        // What has come so far is a file, also if its sound was still waited for.
+        self.begin();
         self.finish();
         self.stage = WriterStage::Over(end);
     }

@@ -219,6 +219,10 @@ fn another_size_goes_on_and_another_codec_ends_it() {
     let mut held = Script::with_sound();
     held.sound(0, OPUS).picture(0, VP8).sound(1, "").picture(33, "").picture(66, &vp9);
     assert_eq!(held.clusters().concat().len(), 3, "what waited is written before it");
+    let mut early = Script::with_sound();
+    early.picture(0, VP8).picture(10, "").picture(33, &vp9);
+    assert_eq!(early.writer.over(), Some(&WebmEnd::CodecChanged));
+    assert_eq!(early.clusters().concat().len(), 2, "what came before the sound is a file as well");
     let mut avc = Script::new(WebmTracks::default());
     avc.picture(0, &VP8.replace("vp8", "avc1.640028"));
     assert_eq!(avc.writer.over(), Some(&WebmEnd::Codec("avc1.640028".to_owned())));
