@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::protocol::client_message::ClientMessage;
-use crate::protocol::{BinaryPayload, ChannelName, TrackKind, json};
+use crate::protocol::{BinaryPayload, ChannelName, json};
 use crate::video::{InvalidWish, TrackRequest, TrackWish};
 
 use super::client_event::not_subscribed;
@@ -36,14 +36,10 @@ pub(crate) type PipeFilms<'p> = dyn Fn(&AcceptedEvent<'_>) -> bool + 'p;
 
 /// What a binary message would be on a video channel, if anything special.
 fn film_message(event: &AcceptedEvent<'_>) -> Option<FilmMessage> {
-    if is_of_track(event) {
+    if event.is_of_track() {
         return Some(FilmMessage::OfTrack);
     }
     is_still(event.data.as_binary()?).then_some(FilmMessage::Still)
-}
-
-fn is_of_track(event: &AcceptedEvent<'_>) -> bool {
-    event.data.as_binary().is_some_and(|binary| TrackKind::of(binary.media_type()).is_some())
 }
 
 /// Whether a binary message is a picture for those who take no tracks.
@@ -72,7 +68,7 @@ impl Connection {
             }
             Destination::Listeners { .. } | Destination::Connection(_) => None,
         };
-        let Some((channel, settings)) = on_video else { return Ok(is_of_track(event) && pipe_films(event)) };
+        let Some((channel, settings)) = on_video else { return Ok(pipe_films(event)) };
         let Some(message) = film_message(event) else { return Ok(false) };
         let signed_in = self.user().map(|user| Arc::clone(user.id()));
         let user_id = match &event.source {

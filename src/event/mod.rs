@@ -25,7 +25,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, Frame, SocketId, server_message};
+use crate::protocol::{ChannelName, Frame, SocketId, TrackKind, server_message};
 
 /// An event that was accepted: it is going to be sent, and nothing about it is in doubt any more.
 #[derive(Clone, Debug)]
@@ -71,6 +71,11 @@ impl<'a> AcceptedEvent<'a> {
     /// The channel that it is on; none if it is for one connection, or if a client sent it on none.
     pub fn channel(&self) -> Option<&ChannelName> {
         self.to.channel()
+    }
+
+    /// Whether it came as a message of a track, by its media type.
+    pub(crate) fn is_of_track(&self) -> bool {
+        self.data.as_binary().is_some_and(|binary| TrackKind::of(binary.media_type()).is_some())
     }
 
     /// The frame that subscribers of `channel` are sent: a binary message if it came as one.

@@ -40,8 +40,10 @@ struct FilmedMessage<'a> {
     event: &'a str,
     filmer: Filmer<'a>,
     about: &'a TrackMessage,
-    /// As it came: other nodes are sent it so.
-    frame: Frame,
+    /// What viewers are sent of it.
+    shown: Frame,
+    /// As it came, where other nodes are to hear it: they are sent it so.
+    carried: Option<Frame>,
     /// The connection that is not sent it.
     except: Option<SocketId>,
 }
@@ -61,7 +63,7 @@ impl Hub {
         (event, binary): (&'e AcceptedEvent<'_>, &'e BinaryPayload<'_>),
         except: Option<SocketId>,
     ) -> Filmed<'e> {
-        if TrackKind::of(binary.media_type()).is_none() || !app.app().carries_tracks() {
+        if !event.is_of_track() || !app.app().carries_tracks() {
             return Filmed::Ordinary(None);
         }
         if app.app().video(channel).is_none() {
@@ -93,10 +95,19 @@ impl Hub {
                 return Filmed::Refused;
             }
         };
-        let frame = event.frame_on(channel);
-        let message = FilmedMessage { channel, event: &event.name, filmer, about: &about, frame, except };
+        let user_id = event.source.user_id().map(|user_id| &**user_id);
+        let is_carried = self.bus().is_some();
+        let (shown, carried) = match bare_frame((&event.name, user_id), binary, &about, channel) {
+            Some(bare) => (bare, is_carried.then(|| event.frame_on(channel))),
+            None => {
+                let frame = event.frame_on(channel);
+                (frame.clone(), is_carried.then_some(frame))
+            }
+        };
+        let message =
+            FilmedMessage { channel, event: &event.name, filmer, about: &about, shown, carried, except };
         trace!(app = app.id(), %channel, sequence = about.sequence, key = about.is_key, "frame accepted");
-        let TakenMessage { told, receipt_at, .. } = match self.take_message(app, &message, true) {
+        let TakenMessage { told, receipt_at, .. } = match self.take_message(app, &message) {
             Ok(taken) => taken,
             Err(fault) => {
                 self.refuse_message(app, channel, &message.filmer, &fault);
@@ -130,8 +141,10 @@ impl Hub {
         };
         let Ok(Some(about)) = TrackMessage::read(&payload) else { return false };
         let filmer = Filmer::Elsewhere { node: OtherNode(from.bits()), user_id };
-        let message = FilmedMessage { channel, event, filmer, about: &about, frame: frame.clone(), except };
-        match self.take_message(app, &message, false) {
+        let bare = bare_frame((event, user_id), &payload, &about, channel);
+        let shown = bare.unwrap_or_else(|| frame.clone());
+        let message = FilmedMessage { channel, event, filmer, about: &about, shown, carried: None, except };
+        match self.take_message(app, &message) {
             Ok(taken) => taken.told.iter().for_each(|told| self.tell_filmer(app, told)),
             Err(reason) => {
                 self.video.count_refused();
@@ -141,18 +154,12 @@ impl Hub {
         true
     }
 
-    /// Takes a message to the channel's viewers, if its publisher holds the track. `is_own`: other nodes are to hear it.
-    fn take_message(
-        &self,
-        app: &AppState,
-        message: &FilmedMessage<'_>,
-        is_own: bool,
-    ) -> Result<TakenMessage, NotTaken> {
-        let FilmedMessage { channel, event, ref filmer, about, ref frame, except } = *message;
+    /// Takes a message to the channel's viewers, and other nodes if they are to hear it, if its publisher holds the track.
+    fn take_message(&self, app: &AppState, message: &FilmedMessage<'_>) -> Result<TakenMessage, NotTaken> {
+        let FilmedMessage { channel, event, ref filmer, about, ref shown, ref carried, except } = *message;
         let cache_bytes = app.app().video(channel).map_or(0, |settings| settings.cache_bytes);
         let is_connected = |socket| self.sockets.worker_of(app.index(), socket).is_some();
         let (now, room) = (app.clock().now(), self.video.room(&app.video));
-        let shown = shown_to_viewers(channel, about, frame);
         let taken = {
             let mut entry = app.channels.entry(channel.clone()).or_default();
             // Drawn under the entry: who joins later is handed the frame by its channel.
@@ -168,20 +175,20 @@ impl Hub {
                 return Ok(TakenMessage::default());
             }
             let taken = self.change_tracks(app, &mut entry, |tracks| {
-                tracks.take((channel, event), filmer, about, &shown, &terms)
+                tracks.take((channel, event), filmer, about, shown, &terms)
             });
             if let Ok(TakenMessage { frame: Some(about), .. }) = &taken {
                 let broadcast =
                     |frame: &Frame| Broadcast::new(frame.clone(), false).of_track(Arc::clone(about));
-                if let Some(bus) = self.bus().filter(|_| is_own) {
+                if let (Some(bus), Some(carried)) = (self.bus(), carried) {
                     let (latest, remembered_for, keeping) = (None, None, None);
-                    let message = &broadcast(frame);
+                    let message = &broadcast(carried);
                     bus.carry(
                         &Outgoing { app, channel, message, latest, except, remembered_for, keeping },
                         None,
                     );
                 }
-                let broadcast = broadcast(&shown);
+                let broadcast = broadcast(shown);
                 for worker in entry.subscribers().workers() {
                     self.post_broadcast(worker, app, channel, &broadcast, except, Some(version));
                 }
@@ -411,13 +418,15 @@ impl Hub {
     }
 }
 
-/// What viewers are sent of a message: all but what proves who films.
-fn shown_to_viewers(channel: &ChannelName, about: &TrackMessage, frame: &Frame) -> Frame {
-    let bare = || {
-        let BinaryMessage { event, user_id, payload, .. } = BinaryMessage::parse(frame.payload()).ok()?;
-        Some(server_message::binary_event(event, &without_publisher(&payload)?, channel, user_id))
-    };
-    about.publisher.as_ref().and_then(|_| bare()).unwrap_or_else(|| frame.clone())
+/// What viewers are sent of a message of this event and user that proves who films: all but that. None if it proves nothing.
+fn bare_frame(
+    (event, user_id): (&str, Option<&str>),
+    payload: &BinaryPayload<'_>,
+    about: &TrackMessage,
+    channel: &ChannelName,
+) -> Option<Frame> {
+    let bare = about.publisher.as_ref().and_then(|_| without_publisher(payload))?;
+    Some(server_message::binary_event(event, &bare, channel, user_id))
 }
 
 /// What a viewer can begin with that joins with this version. It is called under the channel's entry.

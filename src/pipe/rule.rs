@@ -14,7 +14,7 @@ use crate::app::Limits;
 use crate::event::{AcceptedEvent, Destination, ForwardedFrom, Source};
 use crate::hub::{Due, Timed};
 use crate::protocol::json::{Data, push_string};
-use crate::protocol::{BinaryPayload, ChannelName, DATA_URL, InvalidChannelName, TrackKind};
+use crate::protocol::{BinaryPayload, ChannelName, DATA_URL, InvalidChannelName};
 
 use super::filter;
 use super::target::Target;
@@ -238,11 +238,6 @@ async fn release(
     }
 }
 
-/// Whether it matters which client has sent an event that is passed on.
-fn is_of_track(event: &AcceptedEvent<'_>) -> bool {
-    event.data.as_binary().is_some_and(|binary| TrackKind::of(binary.media_type()).is_some())
-}
-
 /// The source of an event that is passed on, which names the client that sent it.
 #[cold]
 fn source_of(event: &AcceptedEvent<'_>) -> Source {
@@ -283,7 +278,8 @@ impl Tap for Rule {
             let sent = || {
                 let to = Destination::Subscribers { channel: channel.clone(), except: None };
                 let sent = AcceptedEvent::of_pipe(to, name, data().borrowed());
-                if is_of_track(event) { AcceptedEvent { source: source_of(event), ..sent } } else { sent }
+                // It matters which client has sent it.
+                if event.is_of_track() { AcceptedEvent { source: source_of(event), ..sent } } else { sent }
             };
             let waiting = || sent().into_owned();
             if self.paces.as_ref().is_none_or(|paces| self.may_go(paces, &channel, context, waiting)) {

@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use crate::app::App;
 use crate::channel::{Channel, ChannelVersion, WorkerIndex};
 use crate::event::{AcceptedEvent, BackendCall};
-use crate::protocol::{ChannelName, TrackKind};
+use crate::protocol::ChannelName;
 
 use super::app_histories::AppHistories;
 use super::app_index::{AppIndex, AppPlace};
@@ -308,9 +308,7 @@ impl AppState {
 
     /// Whether an event is a message of a track: on a video channel, or where some listener leads it to one.
     pub(crate) fn is_filmed(&self, event: &AcceptedEvent<'_>) -> bool {
-        let is_of_track =
-            event.data.as_binary().is_some_and(|binary| TrackKind::of(binary.media_type()).is_some());
-        is_of_track && self.leads_to_tracks(event)
+        event.is_of_track() && self.leads_to_tracks(event)
     }
 
     #[cold]
