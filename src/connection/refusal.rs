@@ -32,12 +32,7 @@ impl Refusal {
 
     /// A client event over a limit.
     pub(super) fn client_event(message: impl ToString) -> Self {
-        Refusal {
-            code: ErrorCode::ClientEventRejected,
-            message: message.to_string(),
-            subscription: None,
-            disputed: None,
-        }
+        Refusal { code: ErrorCode::ClientEventRejected, ..Refusal::unnumbered(message) }
     }
 
     /// A message of a track that is not taken.
@@ -52,7 +47,7 @@ impl Refusal {
             "Watchlist limit exceeded. Only the first {limit} user IDs are accepted: {}",
             accepted.join(", ")
         );
-        Refusal { code: ErrorCode::WatchlistTooLong, message, subscription: None, disputed: None }
+        Refusal { code: ErrorCode::WatchlistTooLong, ..Refusal::unnumbered(message) }
     }
 
     /// A refused subscription.

@@ -28,7 +28,7 @@ pub trait Transport {
 
     /// What it is called where connections are shown.
     fn name(&self) -> &'static str {
-        "websocket"
+        if self.is_stream() { "stream" } else { "websocket" }
     }
 
     /// The form in which the peer takes messages. Asked once.

@@ -86,9 +86,13 @@ impl ClientInfo {
 
     /// The address without its port.
     pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.peer().map(|peer| peer.ip())
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
         match &self.peer {
-            KeptPeer::Uncounted(peer) => peer.map(|(address, _)| address),
-            KeptPeer::Counted(counted) => Some(counted.0.ip()),
+            KeptPeer::Uncounted(peer) => peer.map(SocketAddr::from),
+            KeptPeer::Counted(counted) => Some(counted.0),
         }
     }
 
@@ -97,14 +101,10 @@ impl ClientInfo {
     pub(crate) fn describe(&self, details: ConnectionDetails) -> ConnectionDetails {
         let ReportedClient { proxy, origin, client, version } = &*self.reported;
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
-        let address = match &self.peer {
-            KeptPeer::Uncounted(peer) => peer.map(SocketAddr::from),
-            KeptPeer::Counted(counted) => Some(counted.0),
-        };
         ConnectionDetails {
             client: text(client),
             client_version: text(version),
-            address: address.map(|address| address.to_string()),
+            address: self.peer().map(|peer| peer.to_string()),
             proxy: proxy.map(|proxy| proxy.to_string()),
             origin: text(origin),
             ..details
@@ -114,10 +114,7 @@ impl ClientInfo {
     pub(crate) fn log_fields(&self) -> ClientLogFields<'_> {
         let ReportedClient { proxy, origin, client, version } = &*self.reported;
         ClientLogFields {
-            peer: peer_field(match &self.peer {
-                KeptPeer::Uncounted(peer) => peer.map(SocketAddr::from),
-                KeptPeer::Counted(counted) => Some(counted.0),
-            }),
+            peer: peer_field(self.peer()),
             proxy: proxy.map(display),
             origin: origin.as_deref(),
             client: client.as_deref(),

@@ -195,8 +195,7 @@ impl TrackHolder {
 
     /// What other nodes are told of it.
     pub(super) fn claim_of(&self, name: &TrackName, kind: TrackKind, is_older: bool) -> Box<FilmingClaim> {
-        let TrackName { channel, event, track } = name.clone();
-        let of = TrackRequest { event, track };
+        let (channel, of) = (name.channel.clone(), TrackRequest::of(name));
         let (publisher, user_id) = (self.publisher.clone(), self.user_id.as_deref().map(Box::from));
         Box::new(FilmingClaim { channel, of, kind, publisher, user_id, is_older })
     }

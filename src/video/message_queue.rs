@@ -53,10 +53,7 @@ impl MessageQueue {
 
     /// Gives up what waits of some tracks; returns how much that was.
     pub(super) fn give_up(&mut self, is_of: impl Fn(u64) -> bool) -> u64 {
-        let before = self.messages.len();
-        self.messages.retain(|waiting| !is_of(waiting.id));
-        self.bytes = self.messages.iter().map(|waiting| waiting.frame.websocket().len()).sum();
-        (before - self.messages.len()) as u64
+        self.retain(|waiting| !is_of(waiting.id))
     }
 
     /// Gives up the oldest, and where a key was that, also what waits behind it of the same track until the next one.
@@ -66,15 +63,20 @@ impl MessageQueue {
         if !is_key {
             return Some(GivenUp { id, pieces: 1, has_no_beginning: false });
         }
-        let before = self.messages.len();
         let mut has_begun = false;
-        self.messages.retain(|waiting| {
+        let behind = self.retain(|waiting| {
             has_begun |= waiting.id == id && waiting.is_key;
             has_begun || waiting.id != id
         });
+        Some(GivenUp { id, pieces: 1 + behind, has_no_beginning: !has_begun })
+    }
+
+    /// Keeps these alone; returns how many went.
+    fn retain(&mut self, is_kept: impl FnMut(&QueuedMessage) -> bool) -> u64 {
+        let before = self.messages.len();
+        self.messages.retain(is_kept);
         self.bytes = self.messages.iter().map(|waiting| waiting.frame.websocket().len()).sum();
-        let pieces = 1 + (before - self.messages.len()) as u64;
-        Some(GivenUp { id, pieces, has_no_beginning: !has_begun })
+        (before - self.messages.len()) as u64
     }
 
     /// Since when the oldest waits.

@@ -63,9 +63,8 @@ impl ToFilmer {
                 Some(ToFilmer::Client(ToClient::new(client, &name.track, part, what)))
             }
             (HolderPlace::Elsewhere(node), FilmerNews::KeyframeWanted) => {
-                let TrackName { channel, event, track } = name.clone();
-                let of = Some((TrackRequest { event, track }, part.1));
-                Some(ToFilmer::Node(*node, KeyframesWanted { channel, of }))
+                let of = Some((TrackRequest::of(name), part.1));
+                Some(ToFilmer::Node(*node, KeyframesWanted { channel: name.channel.clone(), of }))
             }
             (HolderPlace::Elsewhere(_), FilmerNews::Received { .. }) | (HolderPlace::Backend, _) => None,
         }

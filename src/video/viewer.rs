@@ -153,8 +153,7 @@ impl Viewer {
         of: &TrackRequest,
         now: Instant,
     ) -> Option<KeyframeWish> {
-        let is_of =
-            |name: &TrackName| (&name.channel, &name.event, &name.track) == (channel, &of.event, &of.track);
+        let is_of = |name: &TrackName| name.channel == *channel && of.is_of(name);
         let named = self.playbacks.iter().filter(|playback| is_of(&playback.name));
         let id = named.max_by_key(|playback| playback.kind == TrackKind::Pictures)?.id;
         self.stop(|playback| playback.id == id);

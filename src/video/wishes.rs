@@ -93,6 +93,11 @@ impl TrackRequest {
         }
     }
 
+    /// What names this track.
+    pub(crate) fn of(name: &TrackName) -> Self {
+        TrackRequest { event: name.event.clone(), track: name.track.clone() }
+    }
+
     /// Whether it is this track that is named.
     pub(super) fn is_of(&self, name: &TrackName) -> bool {
         *self.event == *name.event && *self.track == *name.track

@@ -57,10 +57,6 @@ impl Transport for Mjpeg {
         false
     }
 
-    fn name(&self) -> &'static str {
-        "stream"
-    }
-
     fn is_stream(&self) -> bool {
         true
     }

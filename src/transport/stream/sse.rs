@@ -106,10 +106,6 @@ impl Transport for Sse {
         }
     }
 
-    fn name(&self) -> &'static str {
-        "stream"
-    }
-
     fn is_stream(&self) -> bool {
         true
     }

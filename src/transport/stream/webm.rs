@@ -37,11 +37,10 @@ pub(super) fn wanted(query: &Query, there_are: &[(TrackKind, Arc<TrackName>)]) -
     let track: Option<Box<str>> = query.get("track").map(Into::into);
     let of_kind =
         |kind: TrackKind| there_are.iter().filter(move |(known, _)| *known == kind).map(|(_, name)| name);
-    let request = |name: &TrackName| TrackRequest { event: name.event.clone(), track: name.track.clone() };
     let has_track = |name: &TrackName| track.as_ref().is_none_or(|track| *track == name.track);
     let pictures = match query.get("event") {
         Some(event) => Some(TrackRequest { event: event.into(), track: track.clone().unwrap_or_default() }),
-        None => of_kind(TrackKind::Pictures).find(|name| has_track(name)).map(|name| request(name)),
+        None => of_kind(TrackKind::Pictures).find(|name| has_track(name)).map(|name| TrackRequest::of(name)),
     };
     let sound = match (query.get("sound"), &pictures) {
         (Some("none"), _) => WebmSound::Silent,
@@ -53,7 +52,7 @@ pub(super) fn wanted(query: &Query, there_are: &[(TrackKind, Arc<TrackName>)]) -
             let beside = || of_kind(TrackKind::Sound).filter(is_beside);
             let sound = beside().find(|name| name.event == pictures.event).or_else(|| beside().next());
             match sound {
-                Some(name) => WebmSound::Of(request(name)),
+                Some(name) => WebmSound::Of(TrackRequest::of(name)),
                 // Nothing has come so far, and what will cannot be known.
                 None if there_are.is_empty() => WebmSound::Any,
                 None => WebmSound::Silent,
@@ -67,14 +66,6 @@ pub(super) fn wanted(query: &Query, there_are: &[(TrackKind, Arc<TrackName>)]) -
 impl Transport for Webm {
     fn form(&self) -> Form {
         Form::Binary
-    }
-
-    fn takes_tracks(&self) -> bool {
-        true
-    }
-
-    fn name(&self) -> &'static str {
-        "stream"
     }
 
     fn is_stream(&self) -> bool {
