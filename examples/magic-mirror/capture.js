@@ -1,5 +1,7 @@
 // The frames of a camera, one after the other, for an encoder.
 
+import { wallClock } from './webcodecs.js';
+
 /** Why this page can send no video, in words; null if it can. */
 export function whyNoVideo() {
   if (!window.isSecureContext) return 'this page came neither from https:// nor from localhost, and browsers encode video only on those';
@@ -78,8 +80,4 @@ function fromElement(video, take) {
     video.cancelVideoFrameCallback?.(handle);
     cancelAnimationFrame(handle);
   };
-}
-
-function wallClock() {
-  return performance.timeOrigin + performance.now();
 }

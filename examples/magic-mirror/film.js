@@ -1,5 +1,7 @@
 // Shows decoded frames on a canvas, each at a repaint of its own: those that come in a burst are a little apart again.
 
+import { wallClock } from './webcodecs.js';
+
 /** Frames that may wait for their repaint. With one more the oldest is not shown. */
 const MOST_WAITING = 2;
 /** The next frame waits no longer than this for the repaint: a window that is covered, or minimised, may have one a second. */
@@ -82,8 +84,4 @@ function once(work) {
     if (!isDone) work(...values);
     isDone = true;
   };
-}
-
-function wallClock() {
-  return performance.timeOrigin + performance.now();
 }

@@ -1,6 +1,6 @@
 // Sound beside the video: Opus, in pieces of 40 ms, on a track of its own with the same name. A file to copy, with webcodecs.js.
 
-import { fromBase64, Shift, toBase64 } from './webcodecs.js';
+import { fromBase64, Shift, toBase64, wallClock } from './webcodecs.js';
 
 export const SOUND_TYPE = 'audio/webcodecs';
 const BITRATE = 32_000;
@@ -179,8 +179,4 @@ export class SoundViewer {
     if (this.#decoder && this.#decoder.state !== 'closed') this.#decoder.close();
     this.#context.close().catch(() => {});
   }
-}
-
-function wallClock() {
-  return performance.timeOrigin + performance.now();
 }

@@ -142,6 +142,11 @@ export function fromBase64(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
+/** Now, in milliseconds since 1970, finer than Date.now(). */
+export function wallClock() {
+  return performance.timeOrigin + performance.now();
+}
+
 /** So much a shift may grow with each frame, for the sake of clocks that run apart: a millisecond in two seconds. */
 const SHIFT_GROWS_US = 15;
 
