@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::Target;
+use crate::{Target, keep_pace};
 
 /// What the kernel holds on the broker's side, where little waits in the line, and what is read at once.
 const KERNEL_BYTES: usize = 8 * 1024;
@@ -136,7 +136,6 @@ fn carry(mut from: TcpStream, into: TcpStream, terms: LineTerms) {
     thread::spawn(move || hand_on(&way, into, terms));
 }
 
-#[expect(clippy::disallowed_methods, reason = "it waits for nothing: it is the pace of a line")]
 fn hand_on(way: &Way, mut into: TcpStream, terms: LineTerms) {
     let began = Instant::now();
     let mut free = began;
@@ -168,7 +167,7 @@ fn hand_on(way: &Way, mut into: TcpStream, terms: LineTerms) {
                 at += Duration::from_millis(u64::try_from(every.as_millis() - within).unwrap_or_default());
             }
         }
-        thread::sleep(at.saturating_duration_since(Instant::now()));
+        keep_pace(at);
         let is_written = into.write_all(&chunk).is_ok();
         let mut buffered = lock(&way.buffered);
         // It has been in the line until now.

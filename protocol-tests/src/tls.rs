@@ -35,10 +35,9 @@ pub fn front(to: u16) -> u16 {
     thread::spawn(move || {
         while let Ok((near, _)) = listener.accept() {
             thread::spawn(move || {
-                let far = TcpStream::connect(("127.0.0.1", to)).expect("a broker");
+                let mut far = TcpStream::connect(("127.0.0.1", to)).expect("a broker");
                 let name = "localhost".try_into().unwrap();
                 let mut session = ClientConnection::new(Arc::new(trusting()), name).unwrap();
-                let mut far = far;
                 session.complete_io(&mut far).expect("a TLS handshake");
                 carry(near, StreamOwned::new(session, far));
             });
@@ -55,23 +54,15 @@ fn carry(mut near: TcpStream, mut far: StreamOwned<ClientConnection, TcpStream>)
         stream.set_read_timeout(Some(LOOK_AT_THE_OTHER)).expect("a read timeout");
     }
     let mut bytes = vec![0; 64 * 1024];
-    let is_nothing =
-        |fault: &std::io::Error| matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-    loop {
-        match near.read(&mut bytes) {
-            Ok(0) => return,
-            Ok(count) if far.write_all(&bytes[..count]).is_err() => return,
-            Ok(_) => {}
-            Err(fault) if is_nothing(&fault) => {}
-            Err(_) => return,
-        }
-        match far.read(&mut bytes) {
-            Ok(0) => return,
-            Ok(count) if near.write_all(&bytes[..count]).is_err() => return,
-            Ok(_) => {}
-            Err(fault) if is_nothing(&fault) => {}
-            Err(_) => return,
-        }
+    while hand_on(&mut near, &mut far, &mut bytes) && hand_on(&mut far, &mut near, &mut bytes) {}
+}
+
+/// Hands on what has come, if something has. Whether both go on.
+fn hand_on(from: &mut impl Read, into: &mut impl Write, bytes: &mut [u8]) -> bool {
+    match from.read(bytes) {
+        Ok(0) => false,
+        Ok(count) => into.write_all(&bytes[..count]).is_ok(),
+        Err(fault) => matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
     }
 }
 

@@ -311,38 +311,28 @@ impl Wire {
     /// The next binary message. What else comes before it must be a Ping or a Pong.
     #[track_caller]
     pub fn receive_binary(&mut self) -> Vec<u8> {
-        let deadline = Instant::now() + patience();
-        loop {
-            if let Some(binary) = self.binaries.pop_front() {
-                return binary;
-            }
-            match frame::take(&mut self.received) {
-                Ok(Some(frame)) => match self.take_frame(frame) {
-                    None | Some(Incoming::Ping(_) | Incoming::Pong(_)) => {}
-                    Some(other) => self.fail(&format!("expected a binary message, got {other:?}")),
-                },
-                Ok(None) => match self.read_more(deadline) {
-                    Progress::Bytes => {}
-                    Progress::Deadline => self.fail(&format!("no binary message within {:?}", patience())),
-                    Progress::Ended => self.fail("expected a binary message, but the connection ended"),
-                },
-                Err(fault) => self.fail(&fault),
-            }
-        }
+        let is_passed = |incoming: &Incoming| matches!(incoming, Incoming::Ping(_) | Incoming::Pong(_));
+        let binary = self.binary_by(Instant::now() + patience(), is_passed);
+        binary.unwrap_or_else(|| self.fail(&format!("no binary message within {:?}", patience())))
     }
 
     /// The next binary message that comes within `wait`, if one does. What else comes before it is passed over.
     #[track_caller]
     pub fn binary_within(&mut self, wait: Duration) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + wait;
+        self.binary_by(Instant::now() + wait, |incoming| !matches!(incoming, Incoming::Close(_)))
+    }
+
+    /// The next binary message that comes by then, if one does. What else comes before it must be what is passed over.
+    #[track_caller]
+    fn binary_by(&mut self, deadline: Instant, is_passed: impl Fn(&Incoming) -> bool) -> Option<Vec<u8>> {
         loop {
             if let Some(binary) = self.binaries.pop_front() {
                 return Some(binary);
             }
             match frame::take(&mut self.received) {
                 Ok(Some(frame)) => {
-                    if let Some(Incoming::Close(closed)) = self.take_frame(frame) {
-                        self.fail(&format!("expected a binary message, the server closed with {closed:?}"));
+                    if let Some(other) = self.take_frame(frame).filter(|incoming| !is_passed(incoming)) {
+                        self.fail(&format!("expected a binary message, got {other:?}"));
                     }
                 }
                 Ok(None) => match self.read_more(deadline) {

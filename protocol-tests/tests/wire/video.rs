@@ -27,6 +27,13 @@ pub(crate) fn connect(target: &Target) -> Socket {
     socket
 }
 
+/// Says what it wants of a channel, and reads what has come meanwhile.
+pub(crate) fn want(viewer: &mut Socket, channel: &str, wanted: &str) {
+    let data = json!({ "wanted": wanted });
+    viewer.send(&json!({ "event": "pusher:track_wanted", "channel": channel, "data": data }));
+    viewer.drain();
+}
+
 pub(crate) fn camera(target: &Target, channel: &str, user_id: &str) -> Socket {
     let mut socket = connect(target);
     socket.subscribe_presence(channel, user_id, &json!(null));
@@ -251,22 +258,16 @@ fn stills_are_for_those_who_take_no_frames() {
     assert_eq!(sequence(&mut viewer), 1);
     let picture = json!({ "dataUrl": "data:image/jpeg;base64,eA==", "still": true });
     assert_eq!(ordinary.expect_on(channel, "client-still").decoded(), picture);
-    let want = |viewer: &mut Socket, wanted: &str| {
-        viewer.send(
-            &json!({ "event": "pusher:track_wanted", "channel": channel, "data": { "wanted": wanted } }),
-        );
-        viewer.drain();
-    };
-    want(&mut viewer, "stills");
+    want(&mut viewer, channel, "stills");
     film(&mut publisher, channel, &members(2, false), 100);
     still(channel).send(&mut publisher);
     assert_eq!(BinaryMessage::read(&next_binary(&mut viewer)).event, "client-still");
-    want(&mut viewer, "none");
+    want(&mut viewer, channel, "none");
     film(&mut publisher, channel, &members(3, false), 100);
     still(channel).send(&mut publisher);
     ordinary.expect_on(channel, "client-still");
     ordinary.expect_on(channel, "client-still");
-    want(&mut viewer, "full");
+    want(&mut viewer, channel, "full");
     assert_eq!([1, 2, 3].map(|_| sequence(&mut viewer)), [1, 2, 3], "it begins as who joins");
     viewer.send(&json!({ "event": "pusher:track_wanted", "channel": channel, "data": { "wanted": "more" } }));
     assert!(

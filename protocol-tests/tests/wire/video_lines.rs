@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle, sleep};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::track::{BinaryMessage, SeenFrame, TrackChecker, members, small};
-use heliostat_protocol_tests::{Line, LineTerms, Socket, Target};
+use heliostat_protocol_tests::{Line, LineTerms, Socket, Target, keep_pace};
 use serde_json::{Value, json};
 
 use crate::video::{broker, camera};
@@ -108,7 +108,6 @@ struct Besides {
 }
 
 /// Films for so long; returns when what was sent.
-#[expect(clippy::disallowed_methods, reason = "it waits for nothing: it is the pace of a camera")]
 fn film(publisher: &mut Socket, frames: u64, besides: Besides) -> Sent {
     let mut sent = Sent::new();
     let began = Instant::now();
@@ -118,7 +117,7 @@ fn film(publisher: &mut Socket, frames: u64, besides: Besides) -> Sent {
     };
     for n in 0..frames {
         // Whoever is late because of this machine sends no bursts.
-        sleep((began + PACE * n as u32).saturating_duration_since(Instant::now()));
+        keep_pace(began + PACE * n as u32);
         let is_key = n % GROUP == 0;
         let bytes = if is_key { KEY_BYTES } else { DELTA_BYTES };
         send("client-video", "video/webcodecs", &members(n, is_key), bytes, (false, false, n));
@@ -140,6 +139,31 @@ fn film(publisher: &mut Socket, frames: u64, besides: Besides) -> Sent {
     sent
 }
 
+/// What was seen of a film, by somebody on a quick line and through each buffer on one that takes a quarter.
+struct Shown {
+    sent: Sent,
+    end: Instant,
+    quick: Watched,
+    slow: Vec<(usize, Watched)>,
+}
+
+/// Films for so many frames, through a buffer of 16 KiB and one of 4 MiB.
+fn show(target: &Target, frames: u64, besides: Besides) -> Shown {
+    let mut publisher = camera(target, CHANNEL, "ann");
+    let stops = Arc::new(AtomicBool::new(false));
+    let lines = [16 * 1024, 4 * 1024 * 1024].map(|buffer| (buffer, Line::to(target, quarter(buffer))));
+    let quick = Watcher::on(target, "quick", &stops);
+    let slow = lines.iter().map(|(buffer, (_, target))| (*buffer, Watcher::on(target, "slow", &stops)));
+    let slow: Vec<_> = slow.collect();
+    let sent = film(&mut publisher, frames, besides);
+    let end = Instant::now();
+    stops.store(true, Ordering::Relaxed);
+    let quick = quick.end();
+    let slow = slow.into_iter().map(|(buffer, watcher)| (buffer, watcher.end())).collect();
+    quick.checker.assert_whole();
+    Shown { sent, end, quick, slow }
+}
+
 fn quarter(buffer: usize) -> LineTerms {
     LineTerms { bytes_per_second: Some(QUARTER), buffer, delay: Duration::ZERO, stalls: None }
 }
@@ -151,17 +175,7 @@ fn quarter(buffer: usize) -> LineTerms {
 fn a_line_that_takes_a_quarter_shows_what_is_fresh_and_harms_nobody() {
     const FRAMES: u64 = 450;
     let Some(target) = broker("") else { return };
-    let mut publisher = camera(&target, CHANNEL, "ann");
-    let stops = Arc::new(AtomicBool::new(false));
-    let lines = [16 * 1024, 4 * 1024 * 1024].map(|buffer| (buffer, Line::to(&target, quarter(buffer))));
-    let quick = Watcher::on(&target, "quick", &stops);
-    let slow = lines.iter().map(|(buffer, (_, target))| (*buffer, Watcher::on(target, "slow", &stops)));
-    let slow: Vec<_> = slow.collect();
-    let sent = film(&mut publisher, FRAMES, Besides::default());
-    let end = Instant::now();
-    stops.store(true, Ordering::Relaxed);
-    let quick = quick.end();
-    quick.checker.assert_whole();
+    let Shown { sent, end, quick, slow } = show(&target, FRAMES, Besides::default());
     let machine = quick.worst(&sent);
     let numbers: Vec<u64> = quick.seen.iter().map(|(frame, _)| frame.sequence).collect();
     assert!(
@@ -169,8 +183,7 @@ fn a_line_that_takes_a_quarter_shows_what_is_fresh_and_harms_nobody() {
         "the quick one has all: {}",
         numbers.len()
     );
-    for (buffer, watcher) in slow {
-        let slow = watcher.end();
+    for (buffer, slow) in slow {
         slow.checker.assert_whole();
         let behind = slow.longest_behind(&sent, Duration::from_secs(1) + machine, end);
         let [seen, keys] = [slow.checker.frames(), slow.checker.keys()];
@@ -181,7 +194,6 @@ fn a_line_that_takes_a_quarter_shows_what_is_fresh_and_harms_nobody() {
         );
         assert!(keys >= 3 && seen < FRAMES, "through {buffer} bytes: {seen} frames, {keys} key frames");
     }
-    drop(lines);
 }
 
 /// Who is sent a quarter of what is filmed is moved to the small rendition, and sees moving pictures.
@@ -193,19 +205,9 @@ fn a_slow_line_is_moved_to_the_small_rendition() {
     // Four seconds, before anybody is tried with the full one again.
     const WINDOW: u64 = 100;
     let Some(target) = broker("") else { return };
-    let mut publisher = camera(&target, CHANNEL, "ann");
-    let stops = Arc::new(AtomicBool::new(false));
-    let lines = [16 * 1024, 4 * 1024 * 1024].map(|buffer| (buffer, Line::to(&target, quarter(buffer))));
-    let quick = Watcher::on(&target, "quick", &stops);
-    let slow = lines.iter().map(|(buffer, (_, target))| (*buffer, Watcher::on(target, "slow", &stops)));
-    let slow: Vec<_> = slow.collect();
-    film(&mut publisher, FRAMES, Besides { is_small: true, is_sound: false });
-    stops.store(true, Ordering::Relaxed);
-    let quick = quick.end();
-    quick.checker.assert_whole();
+    let Shown { quick, slow, .. } = show(&target, FRAMES, Besides { is_small: true, is_sound: false });
     assert_eq!(quick.checker.moves(), 0, "the quick one is sent the full rendition");
-    for (buffer, watcher) in slow {
-        let slow = watcher.end();
+    for (buffer, slow) in slow {
         slow.checker.assert_whole();
         let small = slow.pieces(|frame| frame.is_small);
         let first = small.first().unwrap_or_else(|| panic!("through {buffer} bytes it was never moved")).0;
@@ -216,7 +218,6 @@ fn a_slow_line_is_moved_to_the_small_rendition() {
         // Twenty frames of twenty-five.
         assert!(seen * 25 >= WINDOW * 20, "through {buffer} bytes it saw {seen} of {WINDOW} frames");
     }
-    drop(lines);
 }
 
 /// A line that stands still for 300 ms each five seconds, 80 ms there and back: sound goes on, and pictures are live again at once.

@@ -7,7 +7,7 @@ use heliostat_protocol_tests::track::{TrackChecker, members};
 use heliostat_protocol_tests::{Socket, Target, Transport, tls, unique};
 use serde_json::json;
 
-use crate::video::{camera, film, next_binary, refused_start};
+use crate::video::{camera, film, next_binary, refused_start, want};
 
 const QUERY: &str = "protocol=7&client=js&version=8.4.0&flash=false&binary=1";
 const CHANNEL: &str = "presence-camera";
@@ -34,12 +34,7 @@ fn watch(way: &str, target: &Target, join: impl Fn(&Target, &str, &str) -> Socke
     let mut of_late = TrackChecker::new();
     let seen = [1, 2, 3, 4].map(|_| of_late.take(&next_binary(&mut late)).unwrap().sequence);
     assert_eq!(seen, [1, 2, 3, 4], "{way}");
-    let want = |socket: &mut Socket, wanted: &str| {
-        let data = json!({ "wanted": wanted });
-        socket.send(&json!({ "event": "pusher:track_wanted", "channel": channel, "data": data }));
-        socket.drain();
-    };
-    want(&mut early, "none");
+    want(&mut early, &channel, "none");
     film(&mut publisher, &channel, &members(5, false), 5000);
     assert_eq!(of_late.take(&next_binary(&mut late)).unwrap().sequence, 5, "{way}");
     assert!(!early.has_binary(), "{way}: it is hidden");
@@ -47,7 +42,7 @@ fn watch(way: &str, target: &Target, join: impl Fn(&Target, &str, &str) -> Socke
     assert_eq!(of_late.take(&next_binary(&mut late)).unwrap().sequence, 6, "{way}");
     early.drain();
     assert!(!early.has_binary(), "{way}: it is hidden");
-    want(&mut early, "full");
+    want(&mut early, &channel, "full");
     assert_eq!(next(&mut early), 6, "{way}: it begins with the key frame that there is");
     film(&mut publisher, &channel, &members(7, false), 5000);
     assert_eq!((next(&mut early), of_late.take(&next_binary(&mut late)).unwrap().sequence), (7, 7), "{way}");

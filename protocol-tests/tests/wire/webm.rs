@@ -5,11 +5,11 @@ use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use heliostat_protocol_tests::frame::{BINARY, FIN};
 use heliostat_protocol_tests::http::{Connection, Endless, Piece};
 use heliostat_protocol_tests::target::MAIN_APP;
+use heliostat_protocol_tests::track::BinaryMessage;
 use heliostat_protocol_tests::webm::Webm;
-use heliostat_protocol_tests::{Socket, Target, be_patient, patience, unique};
+use heliostat_protocol_tests::{Socket, Target, be_patient, keep_pace, patience, unique};
 use serde_json::{Value, json};
 
 use crate::eventually;
@@ -36,13 +36,7 @@ fn publisher(target: &Target) -> Socket {
 
 fn film(socket: &mut Socket, event: &str, members: &Value, content: &[u8]) {
     let media_type = if event == "voice" { "audio/webcodecs" } else { "video/webcodecs" };
-    let members = members.to_string();
-    let texts = ["stream", event, media_type, "", &members];
-    let mut bytes = vec![1, 0];
-    bytes.extend(texts.iter().flat_map(|text| (text.len() as u16).to_be_bytes()));
-    bytes.extend(texts.iter().flat_map(|text| text.bytes()));
-    bytes.extend(content);
-    socket.send_frame(FIN | BINARY, &bytes);
+    BinaryMessage::new("stream", event, media_type, members, content.to_vec()).send(socket);
 }
 
 fn picture(codec: &str, sequence: u64, ms: i64, is_key: bool) -> Value {
@@ -133,7 +127,7 @@ fn ffmpeg_shows_what_was_filmed_picture_for_picture() {
         for block in &filmed.blocks {
             // As a camera and a microphone send it: of a second of sound in one burst a viewer is sent the end.
             let due = begun + Duration::from_millis(u64::try_from(block.ms).unwrap());
-            sleep(due.saturating_duration_since(Instant::now()));
+            keep_pace(due);
             let is_voice = filmed.tracks[&block.track].channels > 0;
             let sequence = &mut numbers[usize::from(is_voice)];
             let (event, members) = if is_voice {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use mio::event::Source;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -35,14 +37,8 @@ impl Socket {
         if !(address.is_ipv4() && address.ip().is_loopback()) {
             return Socket::connect(address, tls);
         }
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 1, number], 0)))?;
-        match rustix::net::connect(&socket, &address) {
-            Ok(()) | Err(Errno::INPROGRESS) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Socket::over(TcpStream::from_std(std::net::TcpStream::from(socket)), tls)
+        let own = SocketAddr::from(([127, 0, 1, number], 0));
+        Socket::connect_prepared(address, tls, |socket| rustix::net::bind(socket, &own))
     }
 
     /// The same with room for so many bytes that have not been read: what waits waits at the server.
@@ -51,9 +47,18 @@ impl Socket {
         address: SocketAddr,
         tls: Option<&Arc<ClientConfig>>,
     ) -> io::Result<Self> {
+        Socket::connect_prepared(address, tls, |socket| set_socket_recv_buffer_size(socket, bytes))
+    }
+
+    /// The same from a socket to which something was done before.
+    fn connect_prepared(
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        prepare: impl FnOnce(&OwnedFd) -> rustix::io::Result<()>,
+    ) -> io::Result<Self> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
+        prepare(&socket)?;
         match rustix::net::connect(&socket, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(error.into()),
