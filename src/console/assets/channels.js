@@ -3,18 +3,17 @@
 import { get, of } from './api.js';
 import { Feed } from './feed.js';
 import { entryList } from './live.js';
-import { clock, count, duration, empty, every, facts, field, fill, heading, link, make, many, pretty, problem, table } from './page.js';
+import { clock, count, debounced, duration, facts, field, fill, heading, link, make, many, pretty, table, watched } from './page.js';
 import { paged } from './paged.js';
 
 export const title = 'Channels';
+export const needsApp = true;
 
 const TYPES = ['public', 'private', 'presence', 'encrypted', 'cache'];
-const TYPED_WAIT_MS = 200;
 const EVERY_MS = 3000;
 const HISTORY_SHOWN = 50;
 
 export function open(view, { parts, app, ...about }) {
-  if (!app) return fill(view, heading('Channels'), empty('There is no app yet.')) && null;
   if (parts.length) return one(view, app, parts[0], about);
   const search = make('input', { type: 'search', placeholder: 'room-*', autocomplete: 'off', spellcheck: false });
   const type = make('select', {}, make('option', { value: '', textContent: 'Any' }), TYPES.map((name) => make('option', { value: name, textContent: name })));
@@ -29,17 +28,13 @@ export function open(view, { parts, app, ...about }) {
     caption: 'Channels',
     none: 'No channel that is subscribed to fits.',
   });
-  let timer;
-  const again = () => {
-    clearTimeout(timer);
-    timer = setTimeout(list.load, TYPED_WAIT_MS);
-  };
+  const again = debounced(list.load);
   search.addEventListener('input', again);
   type.addEventListener('change', again);
   fill(view, heading('Channels', 'Those that somebody is subscribed to.'),
     make('form.panel.fields', { role: 'search', onsubmit: (event) => event.preventDefault() }, field('Name begins with, or pattern with *', search), field('Type', type)), list.element);
   list.load();
-  return () => clearTimeout(timer);
+  return again.stop;
 }
 
 function one(view, app, name, about) {
@@ -60,18 +55,14 @@ function one(view, app, name, about) {
   subscribers.load();
   let subscriptionsBefore = null;
   let hasHistory = false;
-  const stop = every(EVERY_MS, async () => {
-    try {
-      const channel = await get(of(app, 'channels', name));
-      show(body, channel);
-      if (subscriptionsBefore !== null && channel.subscriptions !== subscriptionsBefore) subscribers.load();
-      subscriptionsBefore = channel.subscriptions;
-      if (channel.history && !hasHistory) {
-        hasHistory = true;
-        await showHistory(history, app, name);
-      }
-    } catch (error) {
-      fill(body, problem('The channel is not to be had', error.message));
+  const stop = watched(body, EVERY_MS, 'The channel is not to be had', async () => {
+    const channel = await get(of(app, 'channels', name));
+    show(body, channel);
+    if (subscriptionsBefore !== null && channel.subscriptions !== subscriptionsBefore) subscribers.load();
+    subscriptionsBefore = channel.subscriptions;
+    if (channel.history && !hasHistory) {
+      hasHistory = true;
+      await showHistory(history, app, name);
     }
   });
   return () => {
@@ -92,7 +83,7 @@ function show(body, channel) {
     ]), cached ? make('details', {}, make('summary', { textContent: 'The remembered event' }), make('pre.payload', { tabIndex: 0, textContent: pretty(cached.data) })) : null),
     members?.length ? make('section.panel', {}, make('h2', { textContent: 'Members' }),
       table(['User', 'What it says of itself'], members.map(({ user_id: id, user_info: info }) => [link(['users', id], id), info ? make('code', { textContent: info }) : '–']), 'Members'),
-      leftOut ? make('p.hint', { textContent: `and ${many(leftOut, 'more')}`.replace('mores', 'more') }) : null) : null);
+      leftOut ? make('p.hint', { textContent: `and ${count(leftOut)} more` }) : null) : null);
 }
 
 async function showHistory(place, app, name) {

@@ -3,15 +3,16 @@
 import { get, of, post } from './api.js';
 import { Feed } from './feed.js';
 import { entryList } from './live.js';
-import { bytes, button, clock, count, duration, empty, every, facts, field, fill, heading, link, make, many, problem, say } from './page.js';
+import { bytes, button, clock, count, duration, empty, every, facts, field, fill, heading, link, make, many, problem, say, told } from './page.js';
 import { paged } from './paged.js';
+import { terminateButton } from './users.js';
 
 export const title = 'Connections';
+export const needsApp = true;
 
 const EVERY_MS = 2000;
 
 export function open(view, { parts, app, ...about }) {
-  if (!app) return fill(view, heading('Connections'), empty('There is no app yet.')) && null;
   if (parts.length) return one(view, app, parts[0], about);
   const id = make('input', { type: 'search', placeholder: '123456.7890', autocomplete: 'off', spellcheck: false, required: true });
   const list = paged({
@@ -70,15 +71,7 @@ function show(body, connection, app) {
     make('section.panel', {}, make('h2', { textContent: `${many(subscriptions.length + (leftOut ?? 0), 'subscription')}` }),
       subscriptions.length ? make('ul.tags', {}, subscriptions.map(({ channel }) => make('li', {}, link(['channels', channel], channel)))) : empty('It is subscribed to nothing.'),
       leftOut ? make('p.hint', { textContent: `${count(leftOut)} more are not shown.` }) : null,
-      user ? button(`Terminate all connections of ${user}`, async () => {
-        if (!confirm(`End all connections of the user ${user}?`)) return;
-        try {
-          await post(of(app, 'users', user, 'terminate'));
-          say(`${user} is terminated`);
-        } catch (error) {
-          say(error.message);
-        }
-      }, { kind: 'danger' }) : null));
+      user ? terminateButton(app, user) : null));
 }
 
 /** How long the last answer took, and since when another is waited for. */
@@ -91,11 +84,9 @@ function closing(app, socketId) {
   const reason = make('input', { value: 'Closed by an operator', maxLength: 100 });
   return make('form.panel.fields', { hidden: true, 'aria-label': 'Close it', onsubmit: async (event) => {
     event.preventDefault();
-    try {
+    await told(async () => {
       await post(of(app, 'connections', socketId, 'close'), { code: Number(code.value), reason: reason.value });
       say(`Closed with ${code.value}`);
-    } catch (error) {
-      say(error.message);
-    }
+    });
   } }, field('Close with', code, '4000–4099: it stays away; 4100–4199: it comes back later; 4200–4299: at once'), field('Reason', reason), make('button.danger', { type: 'submit', textContent: 'Close' }));
 }

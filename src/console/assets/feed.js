@@ -8,7 +8,7 @@ const LONGEST_WAIT_MS = 10_000;
  *
  * @param {object} filter  as the feed takes it
  * @param {{ entries: (batch: { entries: object[], left_out: object, missed: number }) => void,
- *   state: (state: 'open' | 'waiting' | 'full', words: string) => void }} heard
+ *   state: (state: 'open' | 'waiting', words: string) => void }} heard
  */
 export class Feed {
   #filter;

@@ -2,7 +2,7 @@
 
 import { entryElement, KINDS } from './entry.js';
 import { Feed } from './feed.js';
-import { button, count, empty, field, fill, heading, make, many } from './page.js';
+import { button, count, debounced, empty, field, fill, heading, make, many } from './page.js';
 
 export const title = 'Live';
 
@@ -10,7 +10,6 @@ export const title = 'Live';
 const KEPT = 1000;
 /** So many have an element. */
 const SHOWN = 250;
-const TYPED_WAIT_MS = 200;
 const FIELDS = [['channel', 'Channel', 'private-*'], ['event', 'Event', 'client-*'], ['socket_id', 'Socket id', '123.456'], ['user_id', 'User', 'ann'], ['text', 'Text', 'anything']];
 
 export function open(view, { query, ...about }) {
@@ -33,11 +32,7 @@ export function open(view, { query, ...about }) {
     ...Object.fromEntries(inputs.map(([name, , input]) => [name, input.value.trim()]).filter(([, value]) => value)),
   });
   const feed = new Feed(filter(), list.heard);
-  let timer;
-  const change = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => { feed.filter = filter(); }, TYPED_WAIT_MS);
-  };
+  const change = debounced(() => { feed.filter = filter(); });
   for (const [, , input] of inputs) input.addEventListener('input', change);
   isAll.addEventListener('change', change);
   fill(view,
@@ -46,7 +41,7 @@ export function open(view, { query, ...about }) {
       make('div.fields', {}, inputs.map(([, label, input]) => field(label, input)), make('label.switch', {}, isAll, 'All apps'))),
     list.element);
   return () => {
-    clearTimeout(timer);
+    change.stop();
     feed.close();
   };
 }
@@ -128,5 +123,5 @@ export function entryList(about) {
       light.textContent = words;
     },
   };
-  return { heard, controls: make('div.beside', {}, light, pause, clear), element: make('section.feed', { 'aria-label': 'Entries' }, losses, nothing, rows), light };
+  return { heard, controls: make('div.beside', {}, light, pause, clear), element: make('section.feed', { 'aria-label': 'Entries' }, losses, nothing, rows) };
 }

@@ -1,7 +1,7 @@
 // The console: which view is shown, of which app, and whether the broker answers.
 
 import { get } from './api.js';
-import { duration, every, fill, make, many, problem } from './page.js';
+import { duration, empty, every, fill, heading, make, many, problem } from './page.js';
 import * as channels from './channels.js';
 import * as connections from './connections.js';
 import * as live from './live.js';
@@ -43,6 +43,10 @@ function open() {
   document.title = `${chosen.title} – heliostat console`;
   fill(view);
   view.dataset.view = name;
+  if (chosen.needsApp && !choice.value) {
+    fill(view, heading(chosen.title), empty('There is no app yet.'));
+    return;
+  }
   try {
     close = chosen.open(view, context(parts, new URLSearchParams(search))) ?? (() => {});
   } catch (error) {

@@ -1,20 +1,14 @@
 // The nodes that are one broker.
 
 import { get } from './api.js';
-import { duration, empty, every, facts, fill, heading, make, problem, table } from './page.js';
+import { duration, empty, facts, fill, heading, make, table, watched } from './page.js';
 
 export const title = 'Nodes';
 
 export function open(view, about) {
   const body = make('div.stack');
   fill(view, heading('Nodes', 'Those that are one broker with this one.'), body);
-  return every(3000, async () => {
-    try {
-      show(body, await get('nodes'), about);
-    } catch (error) {
-      fill(body, problem('The nodes are not to be had', error.message));
-    }
-  });
+  return watched(body, 3000, 'The nodes are not to be had', async () => show(body, await get('nodes'), about));
 }
 
 function show(body, told, { status }) {

@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { chart } from './chart.js';
-import { bytes, count, every, fill, heading, link, many, make, problem, table } from './page.js';
+import { bytes, count, fill, heading, link, many, make, table, watched } from './page.js';
 
 export const title = 'Overview';
 
@@ -18,9 +18,8 @@ const CHARTS = [
 
 const REFUSED = { message: 'messages of clients', request: 'requests', connection: 'connections' };
 
-export function open(view, { query }) {
+export function open(view, { query, app }) {
   const isAll = query.get('of') !== 'app';
-  const app = document.getElementById('app').value;
   const body = make('div.overview');
   const toggle = make('div.tabs', { role: 'group', 'aria-label': 'Of which apps' },
     link('overview', 'All apps'), app && link('overview', `App ${app}`, { of: 'app' }));
@@ -29,14 +28,10 @@ export function open(view, { query }) {
   let hovered = false;
   body.addEventListener('pointerenter', () => { hovered = true; });
   body.addEventListener('pointerleave', () => { hovered = false; });
-  return every(5000, async () => {
+  return watched(body, 5000, 'There are no figures', async () => {
     // A chart that one points at stays until one has read it.
     if (hovered && body.childElementCount) return;
-    try {
-      show(body, await get('overview', { app: isAll ? null : app }));
-    } catch (error) {
-      fill(body, problem('There are no figures', error.message));
-    }
+    show(body, await get('overview', { app: isAll ? null : app }));
   });
 }
 

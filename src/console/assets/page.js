@@ -2,6 +2,7 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const TOAST_MS = 2400;
+const TYPED_WAIT_MS = 200;
 
 /**
  * An element with properties and children. What is not an element is shown as text, whatever it holds.
@@ -161,6 +162,36 @@ export function pretty(text) {
   } catch {
     return text;
   }
+}
+
+/** Does what somebody has asked for; what speaks against it is said. */
+export async function told(work) {
+  try {
+    await work();
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+/** Does something once nobody has asked for it again for a moment, as while somebody types. `stop` ends with the view. */
+export function debounced(work) {
+  let timer = null;
+  const again = () => {
+    clearTimeout(timer);
+    timer = setTimeout(work, TYPED_WAIT_MS);
+  };
+  return Object.assign(again, { stop: () => clearTimeout(timer) });
+}
+
+/** Does something again and again as `every` does; where it fails, `place` says so under this title. */
+export function watched(place, ms, failed, work) {
+  return every(ms, async () => {
+    try {
+      await work();
+    } catch (error) {
+      fill(place, problem(failed, error.message));
+    }
+  });
 }
 
 /** Does something again and again, never twice at once, and ends with the view. The first time is at once. */

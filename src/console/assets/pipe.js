@@ -1,21 +1,15 @@
 // The pipe: its rules, those who hear it, and an event tried against the rules.
 
 import { get, of, post } from './api.js';
-import { bytes, count, empty, every, facts, field, fill, heading, link, make, problem, table } from './page.js';
+import { bytes, count, empty, facts, field, fill, heading, link, make, problem, table, watched } from './page.js';
 
 export const title = 'Pipe';
+export const needsApp = true;
 
 export function open(view, { app }) {
-  if (!app) return fill(view, heading('Pipe'), empty('There is no app yet.')) && null;
   const body = make('div.stack');
   fill(view, heading('Pipe', 'Rules that forward events, and backends that hear them.', link('live', 'What it sends, live', { kinds: 'pipe' })), body, tryForm(app));
-  return every(3000, async () => {
-    try {
-      show(body, await get(of(app, 'pipe')));
-    } catch (error) {
-      fill(body, problem('The pipe is not to be had', error.message));
-    }
-  });
+  return watched(body, 3000, 'The pipe is not to be had', async () => show(body, await get(of(app, 'pipe'))));
 }
 
 function show(body, { rules, sent, paced_out: paced, backends }) {

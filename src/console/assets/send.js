@@ -5,13 +5,13 @@ import { button, clock, copy, count, empty, field, fill, heading, link, make, ma
 import { asCurl, asServerCalls } from './snippets.js';
 
 export const title = 'Send';
+export const needsApp = true;
 
 const KEPT = 20;
 const STORE = 'heliostat-console-sent';
 const TARGETS = { channels: 'Channels', user_id: 'A user', socket_id: 'A socket', batch: 'A batch' };
 
 export function open(view, { query, app, ...about }) {
-  if (!app) return fill(view, heading('Send'), empty('There is no app yet.')) && null;
   const form = formOf(query);
   const answer = make('div.stack', { 'aria-live': 'polite' });
   const code = make('section.panel.code');
@@ -51,7 +51,7 @@ export function open(view, { query, app, ...about }) {
 }
 
 function formOf(query) {
-  const start = Object.keys(TARGETS).find((name) => query.has(name)) ?? (query.has('channel') ? 'channels' : 'channels');
+  const start = Object.keys(TARGETS).find((name) => query.has(name)) ?? 'channels';
   const target = make('select', { name: 'target' }, Object.entries(TARGETS).map(([value, text]) => make('option', { value, textContent: text })));
   const inputs = {
     channels: make('input', { placeholder: 'my-channel, another', value: query.get('channel') ?? '', autocomplete: 'off', spellcheck: false }),

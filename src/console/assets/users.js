@@ -1,15 +1,15 @@
 // Users who are signed in.
 
 import { get, of, post } from './api.js';
-import { button, count, empty, every, facts, field, fill, heading, link, make, problem, say } from './page.js';
+import { button, count, debounced, empty, facts, field, fill, heading, link, make, say, told, watched } from './page.js';
 import { paged } from './paged.js';
 
 export const title = 'Users';
+export const needsApp = true;
 
-const TYPED_WAIT_MS = 200;
+const EVERY_MS = 3000;
 
 export function open(view, { parts, app }) {
-  if (!app) return fill(view, heading('Users'), empty('There is no app yet.')) && null;
   if (parts.length) return one(view, app, parts[0]);
   const prefix = make('input', { type: 'search', autocomplete: 'off', spellcheck: false });
   const list = paged({
@@ -20,35 +20,28 @@ export function open(view, { parts, app }) {
     caption: 'Users',
     none: 'Nobody who is signed in fits. Members of presence channels are shown with their channel.',
   });
-  let timer;
-  prefix.addEventListener('input', () => {
-    clearTimeout(timer);
-    timer = setTimeout(list.load, TYPED_WAIT_MS);
-  });
+  const again = debounced(list.load);
+  prefix.addEventListener('input', again);
   fill(view, heading('Users', 'Those who are signed in.'), make('form.panel.fields', { role: 'search', onsubmit: (event) => event.preventDefault() }, field('Id begins with', prefix)), list.element);
   list.load();
-  return () => clearTimeout(timer);
+  return again.stop;
 }
 
 function one(view, app, id) {
   const body = make('div.stack');
   fill(view, heading(id, link('users', 'All users'), link('send', 'Send to them', { user_id: id })), body);
-  return every(3000, async () => {
-    try {
-      const { online, connections } = await get(of(app, 'users', id));
-      fill(body, make('section.panel', {}, facts([['State', online ? 'online' : 'not signed in anywhere']]),
-        connections.length ? make('ul.tags', {}, connections.map((socket) => make('li', {}, link(['connections', socket], socket)))) : empty('None of their connections is at this node.'),
-        button('Terminate all their connections', async () => {
-          if (!confirm(`End all connections of the user ${id}?`)) return;
-          try {
-            await post(of(app, 'users', id, 'terminate'));
-            say(`${id} is terminated`);
-          } catch (error) {
-            say(error.message);
-          }
-        }, { kind: 'danger', disabled: !online })));
-    } catch (error) {
-      fill(body, problem('The user is not to be had', error.message));
-    }
+  return watched(body, EVERY_MS, 'The user is not to be had', async () => {
+    const { online, connections } = await get(of(app, 'users', id));
+    fill(body, make('section.panel', {}, facts([['State', online ? 'online' : 'not signed in anywhere']]),
+      connections.length ? make('ul.tags', {}, connections.map((socket) => make('li', {}, link(['connections', socket], socket)))) : empty('None of their connections is at this node.'),
+      terminateButton(app, id, { label: 'Terminate all their connections', disabled: !online })));
   });
+}
+
+/** Ends all connections of a user, once that is confirmed. */
+export function terminateButton(app, user, { label = `Terminate all connections of ${user}`, disabled = false } = {}) {
+  return button(label, () => confirm(`End all connections of the user ${user}?`) && told(async () => {
+    await post(of(app, 'users', user, 'terminate'));
+    say(`${user} is terminated`);
+  }), { kind: 'danger', disabled });
 }

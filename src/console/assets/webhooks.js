@@ -1,14 +1,14 @@
 // Webhooks: what was attempted at each endpoint, again by hand, a sample, a pause.
 
 import { get, of, post } from './api.js';
-import { bytes, button, clock, count, duration, empty, every, facts, fill, heading, make, many, pretty, problem, say } from './page.js';
+import { bytes, button, clock, count, duration, empty, every, facts, fill, heading, make, many, pretty, problem, say, stamp, told } from './page.js';
 
 export const title = 'Webhooks';
+export const needsApp = true;
 
 const EVERY_MS = 3000;
 
 export function open(view, { app }) {
-  if (!app) return fill(view, heading('Webhooks'), empty('There is no app yet.')) && null;
   const body = make('div.stack');
   const opened = new Map();
   const look = async () => {
@@ -28,11 +28,7 @@ export function open(view, { app }) {
 function endpointElement(app, endpoint, opened, look) {
   const { index, url, events, channels, paused, waiting, waiting_bytes: waitingBytes, oldest_ms: oldest, delivered, failed_of_latest: failed, dropped, given_up: givenUp, attempts } = endpoint;
   const act = (label, what, body, done) => button(label, async () => {
-    try {
-      say(done(await post(of(app, 'webhooks', index, ...what), body)));
-    } catch (error) {
-      say(error.message);
-    }
+    await told(async () => say(done(await post(of(app, 'webhooks', index, ...what), body))));
     look();
   });
   const result = ({ status, error, duration_ms: took }) => (status ? `Answered ${status} after ${duration(took)}` : `Not delivered: ${error}`);
@@ -72,7 +68,7 @@ function attemptElement(app, index, attempt, opened, act, result) {
     }
   }, { kind: 'plain' });
   return make(`li${isGood ? '' : '.bad'}`, {},
-    make('div.line', {}, make('time', { textContent: clock(at), title: new Date(at).toISOString() }),
+    make('div.line', {}, make('time', { textContent: clock(at), title: stamp(at) }),
       make('span.words', {}, make('strong', { textContent: status ? String(status) : 'failed' }), error ? ` ${error}` : '', `, ${many(events, 'event')}, ${bytes(size)}, ${duration(took)}`, replay ? ', sent again by hand' : number > 1 ? `, attempt ${number}` : '', next ? `; again at ${clock(next)}` : ''),
       toggle, act('Replay', ['attempts', id, 'replay'], {}, result)),
     details);
