@@ -50,6 +50,8 @@ pub(crate) struct ConnectionDetails {
     pub(crate) address: Option<String>,
     pub(crate) proxy: Option<String>,
     pub(crate) origin: Option<String>,
+    /// Whether it came over TLS, as far as that is known and believed.
+    pub(crate) tls: bool,
     /// For how long it has been there, by whole seconds, and has said nothing.
     pub(crate) age: Option<Duration>,
     pub(crate) silent: Option<Duration>,

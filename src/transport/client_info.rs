@@ -44,6 +44,8 @@ enum KeptPeer {
 struct ReportedClient {
     /// The proxy that it came by.
     proxy: Option<ProxyName>,
+    /// Whether it came over TLS, as far as that is known and believed.
+    tls: bool,
     /// The web pages that it speaks for.
     origin: Option<Box<str>>,
     /// Its library.
@@ -68,6 +70,7 @@ impl ClientInfo {
         let part = |name| query.get(name).map(shortened);
         let reported = ReportedClient {
             proxy: arrival.proxy,
+            tls: arrival.tls,
             origin: arrival.origin().as_deref().map(shortened),
             client: part("client"),
             version: part("version"),
@@ -99,20 +102,21 @@ impl ClientInfo {
     /// Adds what is known here to what is told of its connection.
     #[cold]
     pub(crate) fn describe(&self, details: ConnectionDetails) -> ConnectionDetails {
-        let ReportedClient { proxy, origin, client, version } = &*self.reported;
+        let ReportedClient { proxy, tls, origin, client, version } = &*self.reported;
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
         ConnectionDetails {
             client: text(client),
             client_version: text(version),
             address: self.peer().map(|peer| peer.to_string()),
             proxy: proxy.map(|proxy| proxy.to_string()),
+            tls: *tls,
             origin: text(origin),
             ..details
         }
     }
 
     pub(crate) fn log_fields(&self) -> ClientLogFields<'_> {
-        let ReportedClient { proxy, origin, client, version } = &*self.reported;
+        let ReportedClient { proxy, tls: _, origin, client, version } = &*self.reported;
         ClientLogFields {
             peer: peer_field(self.peer()),
             proxy: proxy.map(display),

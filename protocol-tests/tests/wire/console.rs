@@ -233,6 +233,7 @@ fn from_a_channel_to_the_connection_of_a_subscriber() {
     assert_eq!(shown["subscriptions"], json!([{ "channel": "presence-hall" }, { "channel": "private-den" }]));
     assert_eq!((&shown["outbox"]["bytes"], &shown["outbox"]["blocked"]), (&json!(0), &json!(false)));
     assert!(shown["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{shown}");
+    assert_eq!((&shown["proxy"], &shown["tls"]), (&Value::Null, &json!(false)), "{shown}");
     assert_eq!(console.show("/connections?limit=2")["total"], 3);
     for bad in
         ["/channels?limit=0", "/channels?type=x", "/connections/x", "/connections?after=x", "/channels/a%20b"]

@@ -54,13 +54,14 @@ function one(view, app, socketId, about) {
 }
 
 function show(body, connection, app) {
-  const { client, client_version: version, protocol, transport, address, proxy, origin, opened_at: opened, age_ms: age, silent_ms: silent, last_ping: ping, outbox, subscriptions, subscriptions_left_out: leftOut, user_id: user } = connection;
+  const { client, client_version: version, protocol, transport, address, proxy, tls, origin, opened_at: opened, age_ms: age, silent_ms: silent, last_ping: ping, outbox, subscriptions, subscriptions_left_out: leftOut, user_id: user } = connection;
   fill(body,
     make('section.panel', {}, facts([
       ['Client', client ? `${client} ${version ?? ''}` : 'did not say'],
       ['Protocol', String(protocol ?? '–')],
       ['Transport', transport],
       ['Address', proxy ? `${address} through ${proxy}` : address],
+      ['Encrypted', tls ? 'over TLS' : 'not as far as is known and believed'],
       ['Origin', origin ?? 'none'],
       ['User', user ? link(['users', user], user) : 'not signed in'],
       ['Connected', `${duration(age)} ago, at ${clock(opened)}`],
