@@ -261,6 +261,9 @@ impl OwedEvents {
             of_subject.lost_at = *losses;
             lost += 1;
         }
+        if lost > 0 {
+            self.has_lost.store(true, Ordering::Release);
+        }
         let next = if of_subject.lost_at > 0 {
             lost_here.tell(subject, std::mem::replace(&mut of_subject.is_said_lost, true));
             Some(OwedNext::Lost(of_subject.keeping, of_subject.lost_at))
@@ -401,6 +404,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::channel::NodeId;
+    use crate::cluster::envelope::EventMessage;
     use crate::protocol::ChannelName;
 
     fn subject(name: &str) -> Subject {
@@ -416,6 +421,24 @@ mod tests {
         let number = EventNumber { epoch: 1, number };
         let bytes = Bytes::from_static(&[0; 100]);
         OwedEvent { number, bytes, keeping: keeping(), since, said_behind: None, is_sent_here: true }
+    }
+
+    /// The same, which has this frame.
+    fn event_of(frame: &Frame, number: u64, since: Instant) -> OwedEvent {
+        let owed = event(number, since);
+        let EventNumber { epoch, number } = owed.number;
+        let event = EventMessage {
+            epoch,
+            number,
+            state: 0,
+            except: None,
+            latest: None,
+            frame: frame.clone(),
+            restored: None,
+            is_remembered: false,
+        };
+        let bytes = Envelope { from: NodeId::new(1), content: Content::Event(event) }.encode();
+        OwedEvent { bytes, ..owed }
     }
 
     /// Says what is owed of a subject.
@@ -472,6 +495,18 @@ mod tests {
         owed.put(&subject("a"), event(2, now + Duration::from_secs(30)));
         assert_eq!(said(&owed, "a", now + Duration::from_secs(60)), ["lost", "2"]);
         assert_eq!(owed.sizes(), OwedSizes::default());
+    }
+
+    #[test]
+    fn what_is_lost_by_its_age_and_comes_all_the_same_is_found() {
+        let (now, frame) = (Instant::now(), Frame::ping());
+        let owed = OwedEvents::new(100_000, 10);
+        owed.put(&subject("a"), event_of(&frame, 1, now));
+        let next = owed.next(&subject("a"), now + Duration::from_secs(60));
+        assert!(matches!(next, (Some(OwedNext::Lost(..)), 1)), "{next:?}");
+        owed.has_come(&subject("a"), event(1, now).number, &frame);
+        let lost = owed.lost_came(&subject("a"), true);
+        assert_eq!((lost.count, lost.is_missing_here), (0, false), "it has its place");
     }
 
     #[test]
