@@ -102,11 +102,27 @@ impl OwedOfSubject {
         OwedOfSubject { events: VecDeque::new(), bytes: 0, lost_at: 0, is_said_lost: false, keeping }
     }
 
-    fn pop(&mut self, sizes: &mut OwedSizes) -> Option<OwedEvent> {
-        let event = self.events.pop_front()?;
+    /// Takes an event out, by its place.
+    fn take(&mut self, at: usize, sizes: &mut OwedSizes) -> Option<OwedEvent> {
+        let event = self.events.remove(at)?;
         self.bytes -= event.bytes();
         *sizes = OwedSizes { events: sizes.events - 1, bytes: sizes.bytes - event.bytes() };
         Some(event)
+    }
+
+    /// The first event is lost, if there is one.
+    fn lose_first(
+        &mut self,
+        subject: &Subject,
+        sizes: &mut OwedSizes,
+        lost_here: &mut LostHere,
+        losses: &mut u64,
+    ) -> bool {
+        let Some(event) = self.take(0, sizes) else { return false };
+        event.be_lost(subject, lost_here);
+        *losses += 1;
+        self.lost_at = *losses;
+        true
     }
 
     fn is_settled(&self) -> bool {
@@ -147,7 +163,7 @@ impl OwedEvents {
         let keeping = event.keeping;
         table.begin(subject, &keeping);
         let OwedTable { of, sizes, most_bytes, lost_here, losses, .. } = &mut *table;
-        let of_subject = of.entry(subject.clone()).or_insert_with(|| OwedOfSubject::new(keeping));
+        let Some(of_subject) = of.get_mut(subject) else { return 0 };
         of_subject.keeping = keeping;
         let mut lost = 0;
         let bytes = event.bytes();
@@ -160,12 +176,7 @@ impl OwedEvents {
                 || of.bytes as u64 > keeping.bytes.max(bytes as u64)
                 || sizes.bytes > *most_bytes
         };
-        while is_too_much(of_subject, sizes)
-            && let Some(event) = of_subject.pop(sizes)
-        {
-            event.be_lost(subject, lost_here);
-            *losses += 1;
-            of_subject.lost_at = *losses;
+        while is_too_much(of_subject, sizes) && of_subject.lose_first(subject, sizes, lost_here, losses) {
             lost += 1;
         }
         lost += table.bound_subjects();
@@ -224,10 +235,9 @@ impl OwedEvents {
     /// Whether events of a subject are lost, of which nothing else is owed. Whoever asks says so.
     pub(super) fn take_lost(&self, subject: &Subject, now: Instant) -> bool {
         let mut table = self.table.lock();
-        if table.all_lost_until.is_some_and(|until| now < until) && !table.said_lost.has(subject) {
-            table.said_lost.with(subject, || (), |()| ());
-            table.lost_here.lose_any(subject);
-            table.lost_here.tell(subject, false);
+        if table.take_any_lost(subject, now) {
+            // Words that were said of it before may be on their way: whichever comes may be the last of them.
+            table.lost_here.tell(subject, true);
             table.change(subject, |of, _| of.lost_at = 0);
             self.note(&table);
             return true;
@@ -254,11 +264,8 @@ impl OwedEvents {
         let mut lost = 0;
         let is_old = |event: &OwedEvent| event.since + event.keeping.time <= now;
         while of_subject.events.front().is_some_and(is_old)
-            && let Some(event) = of_subject.pop(sizes)
+            && of_subject.lose_first(subject, sizes, lost_here, losses)
         {
-            event.be_lost(subject, lost_here);
-            *losses += 1;
-            of_subject.lost_at = *losses;
             lost += 1;
         }
         if lost > 0 {
@@ -298,10 +305,8 @@ impl OwedEvents {
         }
         self.change(subject, |of, sizes| {
             let of_number = |event: &OwedEvent| event.number == number;
-            let Some(at) = of.events.iter().position(of_number) else { return };
-            if let Some(event) = of.events.remove(at) {
-                of.bytes -= event.bytes();
-                *sizes = OwedSizes { events: sizes.events - 1, bytes: sizes.bytes - event.bytes() };
+            if let Some(at) = of.events.iter().position(of_number) {
+                of.take(at, sizes);
             }
         });
     }
@@ -364,13 +369,23 @@ impl OwedTable {
             return;
         }
         let mut of_subject = OwedOfSubject::new(*keeping);
-        if self.all_lost_until.is_some_and(|until| Instant::now() < until) && !self.said_lost.has(subject) {
-            self.said_lost.with(subject, || (), |()| ());
-            self.lost_here.lose_any(subject);
+        if self.take_any_lost(subject, Instant::now()) {
             self.losses += 1;
             of_subject.lost_at = self.losses;
+            of_subject.is_said_lost = true;
         }
         self.of.insert(subject.clone(), of_subject);
+    }
+
+    /// Whether any event of a subject may be lost, of which that has not been said. Whoever asks says so.
+    fn take_any_lost(&mut self, subject: &Subject, now: Instant) -> bool {
+        let is_lost =
+            self.all_lost_until.is_some_and(|until| now < until) && self.said_lost.get(subject).is_none();
+        if is_lost {
+            self.said_lost.with(subject, || (), |()| ());
+            self.lost_here.lose_any(subject);
+        }
+        is_lost
     }
 
     fn change(&mut self, subject: &Subject, change: impl FnOnce(&mut OwedOfSubject, &mut OwedSizes)) {
@@ -406,7 +421,8 @@ mod tests {
     use super::*;
     use crate::channel::NodeId;
     use crate::cluster::envelope::EventMessage;
-    use crate::protocol::ChannelName;
+    use crate::protocol::json::Data;
+    use crate::protocol::{ChannelName, server_message};
 
     fn subject(name: &str) -> Subject {
         Subject::Channel { app: "1".into(), channel: ChannelName::parse(name, 164).unwrap() }
@@ -499,8 +515,9 @@ mod tests {
 
     #[test]
     fn what_is_lost_by_its_age_and_comes_all_the_same_is_found() {
-        let (now, frame) = (Instant::now(), Frame::ping());
-        let owed = OwedEvents::new(100_000, 10);
+        let channel = ChannelName::parse("a", 164).unwrap();
+        let frame = server_message::channel_event("e", &Data::of_text("text"), &channel, None);
+        let (now, owed) = (Instant::now(), OwedEvents::new(100_000, 10));
         owed.put(&subject("a"), event_of(&frame, 1, now));
         let next = owed.next(&subject("a"), now + Duration::from_secs(60));
         assert!(matches!(next, (Some(OwedNext::Lost(..)), 1)), "{next:?}");
