@@ -73,7 +73,7 @@ impl<A: Adapter> WordReader<A> {
             && self.node.numbered_came(subject, &event, engine, remembered);
         if !is_done && self.node.subscription(subject).is_some() {
             self.node.awaited.note_delivered(subject, own);
-            self.deliver(None, subject, event, numbered);
+            self.deliver(subject, event, numbered);
         }
     }
 
@@ -185,23 +185,19 @@ impl<A: Adapter> WordReader<A> {
         event: EventMessage,
         numbered: Option<NumberedAs>,
     ) {
+        let Subject::Channel { app, channel } = subject else { return };
         let said_as = EventNumber { epoch: event.epoch, number: event.number };
-        handing_over::delivering(said_as, || self.deliver(Some(from), subject, event, numbered));
+        handing_over::delivering(said_as, || {
+            let is_filmed = event.frame.is_binary()
+                && self.hub.film_from_elsewhere(app, channel, &event.frame, event.except, from);
+            if !is_filmed {
+                self.deliver(subject, event, numbered);
+            }
+        });
     }
 
-    fn deliver(
-        &self,
-        from: Option<NodeId>,
-        subject: &Subject,
-        event: EventMessage,
-        numbered: Option<NumberedAs>,
-    ) {
+    fn deliver(&self, subject: &Subject, event: EventMessage, numbered: Option<NumberedAs>) {
         let Subject::Channel { app, channel } = subject else { return };
-        if let Some(from) = from.filter(|_| event.frame.is_binary())
-            && self.hub.film_from_elsewhere(app, channel, &event.frame, event.except, from)
-        {
-            return;
-        }
         let remembered = numbered.and_then(|engine| self.remembered_as(subject, engine));
         let kept = numbered.and_then(|engine| engine.kept(false));
         let EventMessage { except, latest, frame, .. } = event;

@@ -102,13 +102,9 @@ impl<A: Adapter> ClusterNode<A> {
         self.numbers.say(&subject, |number| {
             let since = Instant::now().into_std();
             let bytes = self.encode_event(event, number, state);
-            let owed = OwedEvent {
-                number,
-                bytes: bytes.clone(),
-                keeping,
-                since,
-                said_behind: None,
-                is_sent_here: true,
+            let owed = |is_sent_here| {
+                let bytes = bytes.clone();
+                OwedEvent { number, bytes, keeping, since, said_behind: None, is_sent_here }
             };
             let is_owed = self.is_away() || self.owed.has(&subject);
             if is_owed || self.is_in_trouble() {
@@ -117,7 +113,7 @@ impl<A: Adapter> ClusterNode<A> {
             }
             if is_owed {
                 let (carriage, is_sent_here) = self.carriage_of_owed(&subject, event, number);
-                self.owe(&subject, OwedEvent { is_sent_here, ..owed });
+                self.owe(&subject, owed(is_sent_here));
                 return carriage;
             }
             if self.owed.take_lost(&subject, since) {
@@ -127,7 +123,7 @@ impl<A: Adapter> ClusterNode<A> {
             let ticket = KeptEventTicket {
                 node: self.this.clone(),
                 subject: subject.clone(),
-                event: Some(OwedEvent { is_sent_here: way != WayHere::Nobody, ..owed }),
+                event: Some(owed(way != WayHere::Nobody)),
                 is_awaited: way == WayHere::Awaited,
                 taken: taken.take(),
             };
