@@ -127,31 +127,26 @@ impl LostHere {
 
     /// An event of this node has come by a number after all.
     pub(super) fn find(&mut self, subject: &Subject, frame: &Frame) {
-        if self.of.has(subject) {
-            let hash = self.hasher.hash_one(frame.websocket());
-            self.of.with(subject, LostOfSubject::default, |of| {
-                let _ = of.told.iter_mut().any(|told| told.remove(hash)) || of.untold.remove(hash);
-            });
-        }
+        let LostHere { of, hasher } = self;
+        of.with_known(subject, |of| {
+            let hash = hasher.hash_one(frame.websocket());
+            let _ = of.told.iter_mut().any(|told| told.remove(hash)) || of.untold.remove(hash);
+        });
     }
 
     /// Words of a subject that were said may not come: whichever does is one of which nothing is known.
     pub(super) fn forget_told(&mut self, subject: &Subject) {
-        if self.of.has(subject) {
-            self.of.with(subject, LostOfSubject::default, |of| of.told.clear());
-        }
+        self.of.with_known(subject, |of| of.told.clear());
     }
 
     /// The word has come that some of a subject are lost, of this node or of another one: which ones of those that came here.
     pub(super) fn came(&mut self, subject: &Subject, is_own: bool) -> LostFrames {
-        let lost = self.of.has(subject).then(|| {
-            self.of.with(subject, LostOfSubject::default, |of| {
-                let mut lost = std::mem::take(&mut of.heard);
-                if is_own {
-                    lost.append(of.told.pop_front().unwrap_or_else(LostHashes::unknown));
-                }
-                lost
-            })
+        let lost = self.of.with_known(subject, |of| {
+            let mut lost = std::mem::take(&mut of.heard);
+            if is_own {
+                lost.append(of.told.pop_front().unwrap_or_else(LostHashes::unknown));
+            }
+            lost
         });
         let unknown = || if is_own { LostHashes::unknown() } else { LostHashes::default() };
         let LostHashes { hashes, may_be_more, is_missing_here } = lost.unwrap_or_else(unknown);

@@ -25,18 +25,26 @@ impl<K: Eq + Hash + Clone, V> RecentMap<K, V> {
         if let Some(value) = self.young.get_mut(key) {
             return then(value);
         }
-        let mut value = self.old.remove(key).unwrap_or_else(make);
+        let value = self.old.remove(key).unwrap_or_else(make);
+        self.keep_young(key, value, then)
+    }
+
+    /// Uses the entry of this key, if there is one.
+    pub(super) fn with_known<R>(&mut self, key: &K, then: impl FnOnce(&mut V) -> R) -> Option<R> {
+        if let Some(value) = self.young.get_mut(key) {
+            return Some(then(value));
+        }
+        let value = self.old.remove(key)?;
+        Some(self.keep_young(key, value, then))
+    }
+
+    fn keep_young<R>(&mut self, key: &K, mut value: V, then: impl FnOnce(&mut V) -> R) -> R {
         let result = then(&mut value);
         if self.young.len() >= self.half {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key.clone(), value);
         result
-    }
-
-    /// Whether there is an entry of this key, which is not used by that.
-    pub(super) fn has(&self, key: &K) -> bool {
-        self.young.contains_key(key) || self.old.contains_key(key)
     }
 
     /// The value of this key, which is not used by that.
