@@ -581,4 +581,4 @@ impl Chain {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

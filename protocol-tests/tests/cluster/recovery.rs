@@ -40,7 +40,7 @@ fn publish(node: &Node, channel: &str, events: &[&str]) {
 
 /// A tab that has said that it has everything so far.
 #[track_caller]
-fn settled(node: &Node, name: &str, channel: &str) -> Tab {
+pub(crate) fn settled(node: &Node, name: &str, channel: &str) -> Tab {
     let (mut tab, resumed) = Tab::open(&node.target, name, channel);
     assert_eq!(resumed, incomplete(), "it was not here before");
     tab.echo_all(None);

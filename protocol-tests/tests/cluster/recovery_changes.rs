@@ -8,6 +8,7 @@ use heliostat_protocol_tests::tab::{Resumed, Tab, fresh_name, incomplete};
 use heliostat_protocol_tests::{Message, Node, Socket, patience, unique};
 use serde_json::{Value, json};
 
+use crate::recovery::settled;
 use crate::{ADDED, Trio, eventually, ids, member, publish_number, sorted, throughout};
 
 const PLAIN: &str = "\
@@ -35,15 +36,6 @@ fn reload(trio: &Trio, node: &Node, apps: &str) {
     let configuration = trio.setup.clone().apps(apps).configuration(&node.name);
     let output = node.broker().reload(&configuration);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A tab that has said that it has everything so far.
-#[track_caller]
-fn settled(node: &Node, name: &str, channel: &str) -> Tab {
-    let (mut tab, resumed) = Tab::open(&node.target, name, channel);
-    assert_eq!(resumed, incomplete(), "it was not here before");
-    tab.echo_all(None);
-    tab
 }
 
 /// Comes back to a node: everything is sent again that was missed, in its order, and nothing but what was sent before precedes it.

@@ -1,9 +1,10 @@
 use super::*;
 use crate::protocol::Frame;
 
-const TIMES: ChainTimes = ChainTimes { last_known_for: 1000, heard_until: 0, latest: u64::MAX };
+pub(in crate::cluster) const TIMES: ChainTimes =
+    ChainTimes { last_known_for: 1000, heard_until: 0, latest: u64::MAX };
 
-fn word(number: u64, previous: u64) -> ChainWord {
+pub(in crate::cluster) fn word(number: u64, previous: u64) -> ChainWord {
     let event = EventMessage {
         epoch: 1,
         number,

@@ -8,8 +8,8 @@ use std::ops::Bound::{Excluded, Included};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
+use super::super::chain::tests::word;
 use super::super::chain::{ChainPage, FetchFailure};
-use super::tests::word;
 use super::*;
 
 const NODES: usize = 3;

@@ -1,28 +1,12 @@
-use super::super::chain::{ChainPage, ChainedWord};
-use super::super::envelope::EventMessage;
+use super::super::chain::ChainPage;
+use super::super::chain::tests::{TIMES, word};
 use super::*;
 use crate::channel::NodeId;
 use crate::protocol::{ChannelName, Frame};
 
-pub(super) fn word(number: u64, previous: u64) -> ChainWord {
-    let event = EventMessage {
-        epoch: 1,
-        number,
-        state: 0,
-        except: None,
-        latest: None,
-        frame: Frame::ping(),
-        restored: None,
-        is_remembered: false,
-    };
-    ChainWord { number, previous, said: ChainedWord::Event { from: NodeId::new(1), event } }
-}
-
 fn subject(n: usize) -> Subject {
     Subject::Channel { app: "1".into(), channel: ChannelName::parse(&format!("c{n}"), 164).unwrap() }
 }
-
-const TIMES: ChainTimes = ChainTimes { last_known_for: 1000, heard_until: 0, latest: u64::MAX };
 
 /// Those of one subject, which is known up to 20 and has it handed on.
 fn known() -> Chains {
