@@ -1,15 +1,22 @@
-//! Finding an app by its id or by one of its keys.
+//! Finding an app by its id, by one of its keys, or by one of its secrets.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::App;
+
+/// Bytes of a text that is taken for a secret at most, so that it costs little to ask of any text whether it is one.
+const MOST_SECRET_BYTES: usize = 4096;
 
 /// The apps of one broker. Ids and keys are each unique across it.
 #[derive(Clone, Debug, Default)]
 pub struct AppRegistry {
     by_id: HashMap<String, Arc<App>>,
     by_key: HashMap<String, Arc<App>>,
+    /// By the digest of a secret, so that none is compared with what a stranger says.
+    by_secret: HashMap<[u8; 32], Arc<App>>,
     first: Option<Arc<App>>,
 }
 
@@ -59,6 +66,8 @@ impl AppRegistry {
                 if registry.by_key.insert(key.key.clone(), Arc::clone(&app)).is_some() {
                     return Err(DuplicateApp::Key(key.key.clone()));
                 }
+                let digest = digest_of(key.secret.text());
+                registry.by_secret.entry(digest).or_insert_with(|| Arc::clone(&app));
             }
             if registry.by_id.insert(app.id.clone(), Arc::clone(&app)).is_some() {
                 return Err(DuplicateApp::Id(app.id.clone()));
@@ -77,6 +86,13 @@ impl AppRegistry {
         self.by_key.get(key)
     }
 
+    /// An app of which this text is a secret, whatever space stands around it. It costs the same however many apps there
+    /// are, and takes a time that tells nothing of any secret.
+    pub fn by_secret(&self, text: &str) -> Option<&Arc<App>> {
+        let may_be_one = !text.is_empty() && text.len() <= MOST_SECRET_BYTES;
+        may_be_one.then(|| self.by_secret.get(&digest_of(text))).flatten()
+    }
+
     /// The app that was named first.
     pub fn first(&self) -> Option<&Arc<App>> {
         self.first.as_ref()
@@ -88,9 +104,29 @@ impl AppRegistry {
     }
 }
 
+fn digest_of(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.trim()).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_known_for_a_secret_and_for_whose() {
+        let mut app = App::new("1", "k", "hush");
+        app.keys.extend(App::new("", "new", "quiet\n").keys);
+        let registry = AppRegistry::new([app, App::new("2", "other", "s")]).unwrap();
+        let of = |text: &str| registry.by_secret(text).map(|app| app.id.as_str());
+        assert_eq!(
+            (of("hush"), of(" hush\n"), of("quiet"), of("s")),
+            (Some("1"), Some("1"), Some("1"), Some("2"))
+        );
+        for other in ["", " ", "Hush", "hus", "hush2", "k", "1"] {
+            assert_eq!(of(other), None, "{other}");
+        }
+        assert_eq!(of(&format!("hush{}", " ".repeat(MOST_SECRET_BYTES))), None);
+    }
 
     #[test]
     fn an_app_is_found_by_its_id_and_by_any_of_its_keys() {

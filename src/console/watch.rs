@@ -238,11 +238,12 @@ fn tell_of_refusal(feed: &Feed, app: Option<&str>, refused: &Refused<'_>) {
                 ..FeedDetails::default()
             });
         }
-        Refused::Connection { key, code, reason } => feed.tell(&subject, || FeedDetails {
+        Refused::Connection { key, code, reason, diagnosis } => feed.tell(&subject, || FeedDetails {
             what: "connection",
             key: key.map(shown),
             code: Some(code.code()),
             reason: Some(shown(reason)),
+            cause: diagnosis.map(cause),
             ..FeedDetails::default()
         }),
         Refused::Request { method, path, status, reason, diagnosis } => feed.tell(&subject, || FeedDetails {

@@ -243,10 +243,10 @@ impl Cause {
             Cause::OtherSecretOfApp { .. }
             | Cause::SecretOfOtherApp { .. }
             | Cause::KeyAsSecret
-            | Cause::SecretWithSpace => "the secret",
+            | Cause::SecretWithSpace
+            | Cause::SecretTold { .. } => "the secret",
             Cause::CredentialsOfOtherApp { .. } => "the app",
             Cause::KeyOfOtherApp { .. } | Cause::IdAsKey { .. } | Cause::AlmostKey { .. } => "the key",
-            Cause::SecretTold { .. } => "the form of auth",
             Cause::Clock { .. } | Cause::Milliseconds | Cause::NoTime => "the time",
             Cause::OtherMethod { .. } => "the method",
             Cause::OtherPath { .. } => "the path",
@@ -284,8 +284,8 @@ impl Cause {
     }
 }
 
-/// What is shown in the place of a refusal's own words that may hold a secret.
-pub(crate) const HIDDEN_REASON: &str = "(hidden: a secret stands in what came)";
+/// What is shown in the place of a text that may hold a secret.
+pub(crate) const HIDDEN: &str = "(hidden: a secret stands in what came)";
 
 /// What came of looking for a cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -326,7 +326,20 @@ impl Diagnosis {
 
     /// Whether the refusal's own words may hold a secret, because what came does.
     pub(crate) fn hides_the_reason(&self) -> bool {
-        matches!(self, Diagnosis::Found(Cause::SecretTold { .. }))
+        self.cause().is_some_and(|cause| matches!(cause, Cause::SecretTold { .. }))
+    }
+
+    /// What may be shown to those who run the broker of a text that was refused, such as the refusal's own words.
+    pub(crate) fn shown<'t>(of: Option<&Self>, text: &'t str) -> &'t str {
+        if of.is_some_and(Diagnosis::hides_the_reason) { HIDDEN } else { text }
+    }
+
+    /// What was found.
+    pub(crate) fn cause(&self) -> Option<&Cause> {
+        match self {
+            Diagnosis::Found(cause) => Some(cause),
+            Diagnosis::Unknown | Diagnosis::NotExamined => None,
+        }
     }
 
     /// What whoever was refused may be told.

@@ -5,7 +5,6 @@ use super::examiner::{Examiner, MOST_BYTES};
 use super::json_forms::{JsonForm, in_form, unquoted};
 use super::written::WrittenAuth;
 use crate::app::{App, AppRegistry, Secret};
-use crate::auth::is_secret;
 use crate::protocol::{ChannelName, SocketId};
 
 /// An `auth` that was refused, and what it was for.
@@ -62,14 +61,11 @@ pub(crate) fn string_to_sign(socket_id: SocketId, of: &SignedFor) -> String {
     }
 }
 
-/// Why this `auth` was refused, if it can be proved.
+/// Why this `auth` was refused, if it can be proved; whether a secret stands in it [`told_in_auth`](super::told_in_auth) tells.
 pub(crate) fn cause_of_auth(context: SigningContext<'_>, disputed: &DisputedAuth) -> Option<Cause> {
     let DisputedAuth { auth, of } = disputed;
     if disputed.is_too_long() {
         return None;
-    }
-    if auth.split(':').take(4).any(|part| is_secret_of(context.app, part)) {
-        return Some(Cause::SecretTold { app: context.app.id.clone() });
     }
     let right = string_to_sign(context.socket_id, of);
     let WrittenAuth { key, digest, fault } = WrittenAuth::read(auth);
@@ -198,23 +194,20 @@ fn cause_of_key(
             Cause::KeyOfOtherApp { app }
         });
     }
-    mistaken_key(app, key)
+    mistaken_key(apps, Some(app), key)
 }
 
-/// Whether a text is a secret of the app.
-pub(super) fn is_secret_of(app: &App, text: &str) -> bool {
-    let text = text.trim().as_bytes();
-    app.keys.iter().any(|pair| is_secret(text, pair.secret.text().as_bytes()))
-}
-
-/// What stands where one of the app's keys should.
-pub(super) fn mistaken_key(app: &App, key: &str) -> Option<Cause> {
-    let id = || app.id.clone();
-    let alike = app.keys.iter().find(|pair| pair.key.eq_ignore_ascii_case(key.trim()));
-    if let Some(pair) = alike {
-        return Some(Cause::AlmostKey { key: pair.key.clone() });
+/// What stands where a key should, of the app that was named if one was, or of any. Keys and ids are looked up, so it costs
+/// the same however many apps there are.
+pub(super) fn mistaken_key(apps: &AppRegistry, app: Option<&App>, key: &str) -> Option<Cause> {
+    let (trimmed, small) = (key.trim(), key.trim().to_ascii_lowercase());
+    let mut own = app.into_iter().flat_map(|app| &app.keys).map(|pair| &*pair.key);
+    let alike = own.find(|own| own.eq_ignore_ascii_case(trimmed));
+    if let Some(key) = alike.or_else(|| [trimmed, &small].into_iter().find(|key| apps.by_key(key).is_some()))
+    {
+        return Some(Cause::AlmostKey { key: key.to_owned() });
     }
-    (key == app.id).then(|| Cause::IdAsKey { app: id() })
+    apps.by_id(trimmed).map(|app| Cause::IdAsKey { app: app.id.clone() })
 }
 
 /// Whether a text was signed with something else than the secret of the key that it names.

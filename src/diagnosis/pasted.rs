@@ -10,6 +10,7 @@ use super::body::cause_of_body;
 use super::cause::{Cause, Diagnosis};
 use super::client_auth::{DisputedAuth, SignedFor, SigningContext, cause_of_auth, string_to_sign};
 use super::request::{DisputedRequest, cause_of_request};
+use super::told::{told_in_auth, told_in_request};
 use super::written::WrittenAuth;
 use crate::app::{App, AppRegistry};
 use crate::auth::request::{Query, SignedRequest, authenticate, check_body, decode};
@@ -75,10 +76,7 @@ impl Explanation {
 
     /// What is not as it should be, if that is known.
     pub(crate) fn differing(&self) -> Option<&'static str> {
-        match &self.diagnosis {
-            Some(Diagnosis::Found(cause)) => Some(cause.part()),
-            _ => None,
-        }
+        self.diagnosis.as_ref().and_then(Diagnosis::cause).map(Cause::part)
     }
 }
 
@@ -153,7 +151,7 @@ fn explain_auth(known: Knowledge<'_>, socket_id: Option<SocketId>, disputed: Dis
     let text = string_to_sign(socket_id, &disputed.of);
     let diagnosis = (!is_of(socket_id)).then(|| {
         let context = SigningContext { app, apps, socket_id, others: sockets };
-        Diagnosis::of(cause_of_auth(context, &disputed))
+        Diagnosis::of(told_in_auth(apps, &disputed.auth).or_else(|| cause_of_auth(context, &disputed)))
     });
     let parts = parts_of_auth(app, socket_id, &disputed, diagnosis.as_ref());
     Explanation { string_to_sign: text, diagnosis, refusal: None, parts }
@@ -166,10 +164,7 @@ fn parts_of_auth(
     disputed: &DisputedAuth,
     diagnosis: Option<&Diagnosis>,
 ) -> Vec<ExplainedPart> {
-    let cause = match diagnosis {
-        Some(Diagnosis::Found(cause)) => Some(cause),
-        _ => None,
-    };
+    let cause = diagnosis.and_then(Diagnosis::cause);
     let is_known = diagnosis.is_none() || cause.is_some();
     let hides = diagnosis.is_some_and(Diagnosis::hides_the_reason);
     let part = |part: &'static str, expected: &str, came: &str| {
@@ -255,7 +250,8 @@ fn explain_request(
     let disputed = DisputedRequest { method, path, query, prefix_taken: None, now };
     let (refusal, diagnosis) = match authenticate(apps, &request, now) {
         Err(error) => {
-            let diagnosis = Diagnosis::of(cause_of_request(apps, &disputed, &error));
+            let told = told_in_request(apps, &disputed);
+            let diagnosis = Diagnosis::of(told.or_else(|| cause_of_request(apps, &disputed, &error)));
             (Some(error.to_string()).filter(|_| !diagnosis.hides_the_reason()), Some(diagnosis))
         }
         Ok(_) => match body.map(|body| (body.as_bytes(), check_body(query, body.as_bytes()))) {
@@ -265,11 +261,11 @@ fn explain_request(
             _ => (None, None),
         },
     };
-    let string_to_sign = crate::auth::request::string_to_sign(method, path, query);
-    let cause = match &diagnosis {
-        Some(Diagnosis::Found(cause)) => Some(cause),
-        _ => None,
-    };
+    // The secret that was pasted would stand in it.
+    let is_hidden = diagnosis.as_ref().is_some_and(Diagnosis::hides_the_reason);
+    let string_to_sign =
+        if is_hidden { String::new() } else { crate::auth::request::string_to_sign(method, path, query) };
+    let cause = diagnosis.as_ref().and_then(Diagnosis::cause);
     let parts = cause.map(|cause| {
         let (expected, came) = match cause {
             Cause::OtherPath { signed, came } => (signed.clone(), came.clone()),
@@ -332,6 +328,17 @@ mod tests {
         let told = explained(pasted, &[]).unwrap();
         assert_eq!(told["cause"]["name"], "secret_told");
         assert!(!told.to_string().contains("app-secret"), "{told}");
+        let time = "auth_timestamp=1700000000&auth_version=1.0";
+        for url in [
+            format!("/apps/1/channels?auth_key=app-secret&{time}&auth_signature=00"),
+            format!("/apps/1/channels?auth_key=app-key&{time}&auth_signature=app-secret"),
+            format!("/apps/1/channels?auth_key=app-key&{time}&auth_signature=00&secret=app-secret"),
+            format!("/apps/app-secret/channels?auth_key=app-key&{time}&auth_signature=00"),
+        ] {
+            let told = explained(json!({ "what": "request", "method": "GET", "url": url }), &[]).unwrap();
+            assert_eq!(told["cause"]["name"], "secret_told", "{url}");
+            assert!(!told.to_string().contains("app-secret"), "{told}");
+        }
     }
 
     #[test]

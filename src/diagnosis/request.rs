@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::cause::Cause;
-use super::client_auth::{cause_in_secret, is_secret_of, mistaken_key};
+use super::client_auth::{cause_in_secret, mistaken_key};
 use super::examiner::{Examiner, MOST_BYTES};
 use super::written::digest_of;
 use crate::app::AppRegistry;
@@ -33,7 +33,13 @@ pub(crate) struct DisputedRequest<'a> {
 /// A parameter of a query.
 type Parameter<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// Why a request was refused, if it can be proved.
+/// What the key is that a client connects with and that is no app's, if it can be proved.
+pub(crate) fn cause_of_key(apps: &AppRegistry, key: &str) -> Option<Cause> {
+    mistaken_key(apps, None, key)
+}
+
+/// Why a request was refused, if it can be proved; whether a secret stands in it [`told_in_request`](super::told_in_request)
+/// tells.
 pub(crate) fn cause_of_request(
     apps: &AppRegistry,
     request: &DisputedRequest<'_>,
@@ -41,24 +47,35 @@ pub(crate) fn cause_of_request(
 ) -> Option<Cause> {
     match error {
         RequestAuthError::UnknownKey => {
-            let key = request.query.get("auth_key")?;
-            // An id is looked up; of the others, which are all looked through, there may be many.
-            let mut named = apps.by_id(key).into_iter().chain(apps.iter().take(1000));
-            named.find_map(|app| {
-                let told = is_secret_of(app, key).then(|| Cause::SecretTold { app: app.id.clone() });
-                told.or_else(|| mistaken_key(app, key))
-            })
+            let mut segments = request.path.split('/').skip_while(|segment| *segment != "apps").skip(1);
+            let named = segments.next().and_then(|id| apps.by_id(id));
+            mistaken_key(apps, named.map(AsRef::as_ref), request.query.get("auth_key")?)
         }
         RequestAuthError::TimestampExpired { .. } | RequestAuthError::TimestampAhead { .. } => {
             cause_in_time(apps, request)
         }
         RequestAuthError::WrongSignature { .. } => cause_in_signature(apps, request),
-        // These say themselves what is wrong; the body is looked at apart.
+        // The first say enough themselves; the body is looked at apart.
         RequestAuthError::NoKey
         | RequestAuthError::NoVersion
         | RequestAuthError::UnsupportedVersion
         | RequestAuthError::NoTimestamp
         | RequestAuthError::WrongBodyHash => None,
+    }
+}
+
+/// Whether a refusal says itself all that there is to say.
+pub(crate) fn says_enough(error: &RequestAuthError) -> bool {
+    match error {
+        RequestAuthError::NoKey
+        | RequestAuthError::NoVersion
+        | RequestAuthError::UnsupportedVersion
+        | RequestAuthError::NoTimestamp => true,
+        RequestAuthError::UnknownKey
+        | RequestAuthError::TimestampExpired { .. }
+        | RequestAuthError::TimestampAhead { .. }
+        | RequestAuthError::WrongSignature { .. }
+        | RequestAuthError::WrongBodyHash => false,
     }
 }
 
@@ -83,7 +100,6 @@ fn cause_in_signature(apps: &AppRegistry, request: &DisputedRequest<'_>) -> Opti
     let secret = app.secret_of(key)?;
     let (digest, fault) = match query.get("auth_signature") {
         None | Some("") => return None,
-        Some(told) if is_secret_of(app, told) => return Some(Cause::SecretTold { app: app.id.clone() }),
         Some(signature) => digest_of(signature),
     };
     let Some(digest) = digest else { return fault };

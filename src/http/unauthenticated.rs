@@ -31,17 +31,10 @@ impl Unauthenticated {
         error: RequestAuthError,
         now: u64,
     ) -> Self {
-        let says_enough = matches!(
-            error,
-            RequestAuthError::NoKey
-                | RequestAuthError::NoVersion
-                | RequestAuthError::UnsupportedVersion
-                | RequestAuthError::NoTimestamp
-        );
         let taken = request.headers().get("x-forwarded-prefix").and_then(|prefix| prefix.to_str().ok());
         let (method, path) = (request.method().as_str(), request.path());
         let disputed = DisputedRequest { method, path, query, prefix_taken: taken, now };
-        let diagnosis = (!says_enough).then(|| Box::new(hub.examine_request(&disputed, &error)));
+        let diagnosis = hub.examine_request(&disputed, &error);
         Unauthenticated { error, diagnosis }
     }
 }

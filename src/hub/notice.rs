@@ -97,6 +97,8 @@ pub enum Refused<'a> {
         code: CloseStatus,
         /// Why.
         reason: &'a str,
+        /// What the key is that is no app's, if that can be told.
+        diagnosis: Option<&'a Diagnosis>,
     },
     /// A request to the HTTP API.
     Request {

@@ -14,7 +14,7 @@ use tracing::{debug, info};
 use super::role::Role;
 use crate::auth::request::{Query, check_stream_timestamp};
 use crate::development::{Development, guard};
-use crate::diagnosis::{Diagnosis, HIDDEN_REASON};
+use crate::diagnosis::Diagnosis;
 use crate::feed::Feed;
 use crate::http::Arrival;
 use crate::http::{
@@ -163,22 +163,29 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
     response
 }
 
-/// Tells the log of a refused request, and those who listen, and counts it where addresses are bounded.
+/// Tells the log of a refused request, and those who listen to the app that its path names, if it is one; and counts it where
+/// addresses are bounded.
 fn refused(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
     let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
     let arrival = arrival(context, request);
     let (peer, proxy, origin) = (peer_field(arrival.peer), arrival.proxy(), arrival.origin());
+    let hub = context.worker.hub();
     if let ApiError::RefusedTooOften(_) = error {
         // The log has heard why.
-        debug!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
+        debug!(method, path = hub.shown_path(path), status, reason = %error, peer, proxy, origin, "request refused");
         return;
     }
-    let cause = error.diagnosis().map(Diagnosis::sentence);
-    let reason = reason_for_operators(error);
+    let told = error.to_string();
+    let in_path = hub.examine_path(path);
+    let diagnosis = in_path.as_ref().or(error.diagnosis());
+    let cause = diagnosis.map(Diagnosis::sentence);
+    let (path, reason) = (Diagnosis::shown(in_path.as_ref(), path), Diagnosis::shown(diagnosis, &told));
     info!(method, path, status, reason, cause, peer, proxy, origin, "request refused");
-    announce_refusal(context, request, error, &reason);
+    let named = named_app(request.path(), &context.settings.path_prefix);
+    let app = named.and_then(|id| hub.apps().by_id(&id).cloned());
+    hub.announce_refusal(app.as_ref(), &Refused::Request { method, path, status, reason, diagnosis });
     if error.is_of_a_stranger() {
-        arrival.count_refusal(context.worker.hub());
+        arrival.count_refusal(hub);
     }
 }
 
@@ -458,28 +465,10 @@ async fn public_stream(
     stream::open(&context.worker, app, channel, &stream_request).await
 }
 
-/// Why a request was refused, without a secret that it may have shown.
-fn reason_for_operators(error: &ApiError) -> String {
-    let hidden = error.diagnosis().is_some_and(Diagnosis::hides_the_reason);
-    if hidden { HIDDEN_REASON.to_owned() } else { error.to_string() }
-}
-
 /// The id that a path of the HTTP API names an app by, whether there is such an app or not.
 pub(super) fn named_app<'p>(path: &'p str, prefix: &str) -> Option<Cow<'p, str>> {
     let mut segments = segments(path.strip_prefix(prefix)?).skip(1);
     if segments.next()? == "apps" { segments.next().filter(|id| !id.is_empty()) } else { None }
-}
-
-/// Tells those who listen to the app that the path names, if it is one, of a refused request.
-fn announce_refusal(context: &RouteContext, request: &HttpRequest, error: &ApiError, reason: &str) {
-    let (method, path) = (request.method().as_str(), request.path());
-    let hub = context.worker.hub();
-    let named = named_app(path, &context.settings.path_prefix);
-    let app = named.and_then(|id| hub.apps().by_id(&id).cloned());
-    let status = error.status().as_u16();
-    let diagnosis = error.diagnosis();
-    let refused = Refused::Request { method, path, status, reason, diagnosis };
-    hub.announce_refusal(app.as_ref(), &refused);
 }
 
 #[cfg(test)]

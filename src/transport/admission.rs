@@ -8,6 +8,7 @@ use tracing::{debug, info};
 
 use crate::auth::request::Query;
 use crate::connection::Probe;
+use crate::diagnosis::Diagnosis;
 use crate::http::{Arrival, is_close_of_a_stranger};
 use crate::hub::{
     self, AddressFull, AddressPlace, Admission, AppState, Hub, NamedCaller, NotAdmitted, Shutdown,
@@ -76,9 +77,7 @@ pub(super) fn admit(
     worker: &Worker,
     connect_request: &ConnectRequest<'_>,
 ) -> Result<AdmittedConnection, ConnectionRefusal> {
-    let ConnectRequest { key, query, arrival, .. } = connect_request;
-    let key = key.as_deref().ok();
-    check_refusals(worker, arrival)?;
+    check_refusals(worker, connect_request.arrival)?;
     let admitted = check(worker, connect_request);
     let admitted = admitted.inspect(|AdmittedConnection { app, agreed, admission, client_info, .. }| {
         let app = app.id();
@@ -87,21 +86,37 @@ pub(super) fn admit(
         let ClientLogFields { peer, proxy, origin, client, version } = client_info.log_fields();
         debug!(app, %socket_id, peer, proxy, origin, protocol, client, version, "connected");
     });
-    admitted.inspect_err(|ConnectionRefusal { code, reason, .. }| {
-        let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
-        let origin = arrival.origin();
-        let [client, version, channel] = ["client", "version", "channel"].map(|name| query.get(name));
-        let number = code.code();
-        info!(
-            code = number,
-            reason, key, peer, proxy, origin, client, version, channel, "connection refused"
-        );
-        let app = key.and_then(|key| worker.hub().state_by_key(key));
-        worker.hub().announce_refusal(app.as_ref(), &hub::Refused::Connection { key, code: *code, reason });
-        if is_close_of_a_stranger(*code) {
-            arrival.count_refusal(worker.hub());
+    admitted.inspect_err(|refused| announce_refusal(worker.hub(), connect_request, refused))
+}
+
+/// Tells the log of a refused connection, and those who listen, and counts it where addresses are bounded.
+#[cold]
+fn announce_refusal(hub: &Hub, connect_request: &ConnectRequest<'_>, refused: &ConnectionRefusal) {
+    let ConnectRequest { key, query, arrival, .. } = connect_request;
+    let ConnectionRefusal { code, reason, .. } = refused;
+    let (app, diagnosis) = match key {
+        Ok(key) => {
+            let app = hub.state_by_key(key);
+            let diagnosis = if app.is_none() { hub.examine_key(key) } else { None };
+            (app, diagnosis)
         }
-    })
+        Err(problem) => (None, hub.examine_path(problem)),
+    };
+    let diagnosis = diagnosis.as_ref();
+    let key = key.as_deref().ok().map(|key| Diagnosis::shown(diagnosis, key));
+    let reason = Diagnosis::shown(diagnosis, reason);
+    let cause = diagnosis.map(Diagnosis::sentence);
+    let (peer, proxy, origin) = (peer_field(arrival.peer), arrival.proxy(), arrival.origin());
+    let [client, version, channel] = ["client", "version", "channel"].map(|name| query.get(name));
+    let number = code.code();
+    info!(
+        code = number,
+        reason, cause, key, peer, proxy, origin, client, version, channel, "connection refused"
+    );
+    hub.announce_refusal(app.as_ref(), &hub::Refused::Connection { key, code: *code, reason, diagnosis });
+    if is_close_of_a_stranger(*code) {
+        arrival.count_refusal(hub);
+    }
 }
 
 /// Makes sure that what comes from there may be looked at. Nobody is told where it may not: the log has heard why.
@@ -116,7 +131,7 @@ pub(super) fn check_refusals(worker: &Worker, arrival: &Arrival) -> Result<(), C
 /// A connection was refused that had named no app, or nothing that can be read. The log has heard of it; this tells
 /// whoever listens, and counts it.
 pub(super) fn announce_nameless(hub: &Hub, arrival: &Arrival, code: CloseStatus, reason: &str) {
-    hub.announce_refusal(None, &hub::Refused::Connection { key: None, code, reason });
+    hub.announce_refusal(None, &hub::Refused::Connection { key: None, code, reason, diagnosis: None });
     arrival.count_refusal(hub);
 }
 

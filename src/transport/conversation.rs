@@ -19,7 +19,7 @@ use crate::connection::{
     Action, Answered, Connection, Ending, HeldMessage, Join, JoinAnswer, JoinNumber, NotJoined, Probe,
     ReceivedMessage, Refusal, SignIn, last_error,
 };
-use crate::diagnosis::{Diagnosis, HIDDEN_REASON};
+use crate::diagnosis::Diagnosis;
 use crate::event::AcceptedEvent;
 use crate::hub::{
     Admission, AppState, Bounds, Client, ConnectionDetails, DriverRequest, Due, Refused, ShutdownGuard,
@@ -430,7 +430,9 @@ impl Conversation {
             self.worker.hub().examine_auth(self.client.app(), socket_id, address, disputed)
         });
         let shown = match &diagnosis {
-            Some(diagnosis) if diagnosis.hides_the_reason() => Cow::Owned(refusal.in_words(HIDDEN_REASON)),
+            Some(diagnosis) if diagnosis.hides_the_reason() => {
+                Cow::Owned(refusal.in_words(Diagnosis::shown(Some(diagnosis), &refusal.message)))
+            }
             _ => Cow::Borrowed(refusal),
         };
         let (app, code, reason) = (&self.connection.app().id, refusal.code.code(), &shown.message);

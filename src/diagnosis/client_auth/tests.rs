@@ -1,5 +1,6 @@
 //! Each cause is named where it is one, and not where it only looks like it.
 
+use super::super::told_in_auth;
 use super::*;
 use crate::app::Key;
 use crate::auth::sign;
@@ -18,7 +19,8 @@ fn cause(auth: &str, of: &SignedFor) -> Option<Cause> {
     let app = apps.by_id("1").unwrap();
     let others = [(SocketId::new(5, 6), true), (STALE, false), (SOCKET, true)];
     let context = SigningContext { app, apps: &apps, socket_id: SOCKET, others: &others };
-    cause_of_auth(context, &DisputedAuth { auth: auth.to_owned(), of: of.clone() })
+    let disputed = DisputedAuth { auth: auth.to_owned(), of: of.clone() };
+    told_in_auth(&apps, auth).or_else(|| cause_of_auth(context, &disputed))
 }
 
 fn room(data: Option<&str>) -> SignedFor {

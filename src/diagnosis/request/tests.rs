@@ -1,5 +1,6 @@
 //! Each cause is named where it is one, and not where it only looks like it.
 
+use super::super::told_in_request;
 use super::*;
 use crate::app::{App, Secret};
 use crate::auth::request::{SignedRequest, authenticate};
@@ -38,7 +39,7 @@ impl Came<'_> {
         let error = authenticate(&apps, &request, NOW).unwrap_err();
         let disputed =
             DisputedRequest { method: self.method, path: self.path, query: &query, prefix_taken, now: NOW };
-        cause_of_request(&apps, &disputed, &error)
+        told_in_request(&apps, &disputed).or_else(|| cause_of_request(&apps, &disputed, &error))
     }
 }
 

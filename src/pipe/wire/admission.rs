@@ -146,7 +146,7 @@ fn app_id_of(path: &str, prefix: &str) -> Option<String> {
 fn unauthenticated(hub: &Hub, handshake: &PipeHandshake<'_>, error: &RequestAuthError) -> PipeRefusal {
     let PipeHandshake { path, query, now, .. } = *handshake;
     let disputed = DisputedRequest { method: METHOD, path, query, prefix_taken: None, now };
-    let diagnosis = Some(Box::new(hub.examine_request(&disputed, error)));
+    let diagnosis = hub.examine_request(&disputed, error);
     PipeRefusal { code: code_of(error), reason: error.to_string(), diagnosis }
 }
 

@@ -126,7 +126,7 @@ pub(in crate::test_mode) fn refusal(refused: &Refused<'_>) -> (Kind, Details) {
             let (path, reason) = (text(&format!("{method} {path}")), text(reason));
             (Kind::HttpRefused, Details { path, status: Some(*status), reason, ..Details::default() })
         }
-        Refused::Connection { key, code, reason } => {
+        Refused::Connection { key, code, reason, .. } => {
             let path = key.and_then(|key| text(&format!("/app/{key}")));
             let (code, reason) = (Some(code.code()), text(reason));
             (Kind::ConnectionRefused, Details { code, reason, path, ..Details::default() })

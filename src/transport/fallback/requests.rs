@@ -20,6 +20,7 @@ use super::response_format::{Prelude, ResponseFormat, is_callback};
 use super::session::{FallbackSession, opening_frame};
 use super::session_table::{SessionLookup, SessionRequest};
 use crate::auth::request::Query;
+use crate::diagnosis::Diagnosis;
 use crate::http::Arrival;
 use crate::http::{ApiError, body, close_if_stopping};
 use crate::hub::RefusedTooOften;
@@ -43,12 +44,14 @@ pub(crate) async fn handle(
             let status = error.status().as_u16();
             let arrival = arrival(&fallback, request);
             let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
-            let origin = arrival.origin();
+            let (origin, hub) = (arrival.origin(), fallback.worker.hub());
             if let FallbackError::Unread(ApiError::RefusedTooOften(_)) = error {
                 // The log has heard why.
-                debug!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
+                debug!(method, path = hub.shown_path(path), status, reason = %error, peer, proxy, origin, "request refused");
             } else {
-                info!(method, path, status, reason = %error, peer, proxy, origin, "request refused");
+                let (in_path, told) = (hub.examine_path(path), error.to_string());
+                let [path, reason] = [path, &told].map(|text| Diagnosis::shown(in_path.as_ref(), text));
+                info!(method, path, status, reason, peer, proxy, origin, "request refused");
             }
             if error.is_of_a_stranger() {
                 arrival.count_refusal(fallback.worker.hub());
@@ -297,7 +300,8 @@ fn too_many(
     let (client_info, code) =
         (ClientInfo::new(&arrival(fallback, request), query), CloseCode::OverCapacity.code());
     let ClientLogFields { peer, proxy, origin, client, version } = client_info.log_fields();
-    info!(session = ?name, code, reason, peer, proxy, origin, client, version, "session refused");
+    let path = fallback.worker.hub().shown_path(request.path());
+    info!(path, code, reason, peer, proxy, origin, client, version, "session refused");
     closed_at_once(fallback, name, format, &reason)
 }
 

@@ -21,7 +21,7 @@ use tracing::info;
 
 use crate::auth::request::Query;
 use crate::connection::last_error;
-use crate::diagnosis::{Diagnosis, HIDDEN_REASON};
+use crate::diagnosis::Diagnosis;
 use crate::http::collapse_slashes;
 use crate::hub::Worker;
 use crate::pipe::wire::{self, PipeHandshake, PipeWire};
@@ -142,12 +142,12 @@ fn open_pipe<S: Stream>(
         Ok(admitted) => upgrade_task.set(wire::serve(stream, early, admitted)),
         Err(refused) => {
             let code = refused.code.code();
-            let diagnosis = refused.diagnosis.as_deref();
-            let is_hidden = diagnosis.is_some_and(Diagnosis::hides_the_reason);
-            let reason = if is_hidden { HIDDEN_REASON } else { &refused.reason };
+            let in_path = worker.hub().examine_path(handshake.path);
+            let diagnosis = in_path.as_ref().or(refused.diagnosis.as_deref());
+            let reason = Diagnosis::shown(diagnosis, &refused.reason);
             let cause = diagnosis.map(Diagnosis::sentence);
             let (path, peer, proxy, origin) = (
-                handshake.path,
+                Diagnosis::shown(in_path.as_ref(), handshake.path),
                 peer_field(handshake.arrival.peer),
                 handshake.arrival.proxy(),
                 handshake.arrival.origin(),
