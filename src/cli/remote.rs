@@ -38,12 +38,22 @@ pub(super) struct GivenApp {
 }
 
 impl GivenApp {
-    /// Reads `id:key:secret`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = text.splitn(3, ':').filter(|part| !part.is_empty());
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(id), Some(key), Some(secret)) => Ok(Self::new(id, key, secret)),
-            _ => Err("expected id:key:secret, such as 1001:app-key:app-secret".to_owned()),
+    /// Reads `id:key:secret`, as this argument says it. Only here, for a secret may stand in what is refused, and it would be
+    /// shown by what reads the arguments.
+    pub(super) fn parse(text: &str, named_by: &str) -> Result<Self, RemoteFailure> {
+        let parts: Vec<&str> = text.splitn(3, ':').collect();
+        match parts[..] {
+            [id, key, secret] if parts.iter().all(|part| !part.is_empty()) => Ok(Self::new(id, key, secret)),
+            _ => {
+                let got = match (parts.len(), parts.iter().any(|part| part.is_empty())) {
+                    (_, true) => "one that is empty".to_owned(),
+                    (number, false) => format!("only {number}"),
+                };
+                Err(RemoteFailure::usage(format!(
+                    "{named_by}: expected the id, the key and the secret of an app with colons between, such as \
+                     1001:app-key:app-secret, got {got}"
+                )))
+            }
         }
     }
 
@@ -61,8 +71,8 @@ impl GivenApp {
 pub(super) struct AppArguments {
     /// The app, with its key and secret [default: those of PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET, or of
     /// HELIOSTAT_APP_ID, HELIOSTAT_APP_KEY and HELIOSTAT_APP_SECRET].
-    #[arg(long = "app", value_name = "ID:KEY:SECRET", value_parser = GivenApp::parse)]
-    app: Option<GivenApp>,
+    #[arg(long = "app", value_name = "ID:KEY:SECRET")]
+    app: Option<String>,
 }
 
 impl AppArguments {
@@ -72,12 +82,13 @@ impl AppArguments {
     /// If there is none: a line.
     pub(super) fn app(&self) -> Result<GivenApp, RemoteFailure> {
         let of_environment = |prefix: &str| {
-            let variable =
-                |name| std::env::var(format!("{prefix}_APP_{name}")).ok().filter(|value| !value.is_empty());
-            Some(GivenApp::new(&variable("ID")?, &variable("KEY")?, &variable("SECRET")?))
+            let of_app = |name| variable(&format!("{prefix}_APP_{name}"));
+            Some(GivenApp::new(&of_app("ID")?, &of_app("KEY")?, &of_app("SECRET")?))
         };
-        let given = self.app.clone().or_else(|| ["PUSHER", "HELIOSTAT"].into_iter().find_map(of_environment));
-        given.ok_or_else(|| {
+        if let Some(text) = &self.app {
+            return GivenApp::parse(text, "--app");
+        }
+        ["PUSHER", "HELIOSTAT"].into_iter().find_map(of_environment).ok_or_else(|| {
             RemoteFailure::usage(
                 "expected an app, got none: give --app ID:KEY:SECRET (in development mode 1001:app-key:app-secret), or set \
                  PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET",
@@ -156,40 +167,61 @@ enum Pass {
 /// What a server answered that took the request.
 pub(super) type AskedFor = Result<Json, RemoteFailure>;
 
+/// What a variable of the environment says, if it says anything.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 impl Remote {
     /// The broker, as this app.
     pub(super) fn broker(arguments: &BrokerArguments) -> Result<Self, RemoteFailure> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let of_environment = || {
             let host = variable("PUSHER_HOST")?;
             let scheme = variable("PUSHER_SCHEME").unwrap_or_else(|| "http".to_owned());
             let port = variable("PUSHER_PORT").map(|port| format!(":{port}")).unwrap_or_default();
-            Some(format!("{scheme}://{host}{port}"))
+            Some((format!("{scheme}://{host}{port}"), "PUSHER_HOST, PUSHER_PORT and PUSHER_SCHEME"))
         };
-        let url = arguments.url.clone().or_else(of_environment).unwrap_or_else(|| HERE.to_owned());
-        Self::at(&url, "--url", Pass::Signed(arguments.app.app()?))
+        let given = arguments.url.clone().map(|url| (url, "--url"));
+        let (url, named_by) = given.or_else(of_environment).unwrap_or_else(|| (HERE.to_owned(), "--url"));
+        Self::at(&url, (named_by, HERE), Pass::Signed(arguments.app.app()?))
     }
 
     /// The admin listener.
     pub(super) fn admin(arguments: &AdminArguments) -> Result<Self, RemoteFailure> {
-        let variable = || std::env::var("HELIOSTAT_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
-        let token = arguments.token.clone().or_else(variable).ok_or_else(|| {
+        let of_environment = || variable("HELIOSTAT_ADMIN_TOKEN");
+        let token = arguments.token.clone().or_else(of_environment).ok_or_else(|| {
             RemoteFailure::usage(
                 "expected the token of the admin listener, got none: give --token, or set HELIOSTAT_ADMIN_TOKEN",
             )
         })?;
-        Self::at(arguments.admin.as_deref().unwrap_or(ADMIN_HERE), "--admin", Pass::Token(token))
+        Self::at(
+            arguments.admin.as_deref().unwrap_or(ADMIN_HERE),
+            ("--admin", ADMIN_HERE),
+            Pass::Token(token),
+        )
     }
 
-    fn at(url: &str, named_by: &str, pass: Pass) -> Result<Self, RemoteFailure> {
+    fn at(url: &str, (named_by, such_as): (&str, &str), pass: Pass) -> Result<Self, RemoteFailure> {
         let base =
             Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
         let base = base.ok_or_else(|| {
             RemoteFailure::usage(format!(
-                "{named_by}: expected an address such as {HERE}, got {:?}",
+                "{named_by}: expected an address such as {such_as}, got {:?}",
                 shown(url)
             ))
         })?;
+        // What else stands there may be a password or a token: it would be left out of the requests, and told in messages.
+        let part = [
+            (base.query(), "a query"),
+            (base.fragment(), "a fragment"),
+            (base.password(), "a password"),
+            (Some(base.username()).filter(|name| !name.is_empty()), "a user"),
+        ];
+        if let Some((_, part)) = part.into_iter().find(|(text, _)| text.is_some()) {
+            let told =
+                format!("{named_by}: expected only an address, such as {such_as}, got one with {part}");
+            return Err(RemoteFailure::usage(told));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(RemoteFailure::not_done)?;
         let client = HttpClient::new(None).map_err(RemoteFailure::not_done)?;
@@ -301,10 +333,11 @@ impl AdminArguments {
 
     /// The id of the app that is meant.
     pub(super) fn app_id(&self) -> Result<String, RemoteFailure> {
-        let variables = ["PUSHER_APP_ID", "HELIOSTAT_APP_ID"];
-        let of_environment = || variables.iter().find_map(|name| std::env::var(name).ok());
-        let id = self.app.clone().or_else(of_environment).filter(|id| !id.is_empty());
-        id.ok_or_else(|| RemoteFailure::usage("expected the id of an app, got none: give --app ID"))
+        let of_environment = || ["PUSHER_APP_ID", "HELIOSTAT_APP_ID"].into_iter().find_map(variable);
+        let given = self.app.clone().filter(|id| !id.is_empty());
+        given
+            .or_else(of_environment)
+            .ok_or_else(|| RemoteFailure::usage("expected the id of an app, got none: give --app ID"))
     }
 }
 
@@ -383,10 +416,35 @@ mod tests {
 
     #[test]
     fn an_app_is_read_and_its_secret_may_hold_colons() {
-        let app = GivenApp::parse("7:k:s:t").unwrap();
+        let app = GivenApp::parse("7:k:s:t", "--app").unwrap();
         assert_eq!((app.id.as_str(), app.key.as_str(), app.secret.text()), ("7", "k", "s:t"));
         for wrong in ["", "7", "7:k", "7:k:", ":k:s"] {
-            assert!(GivenApp::parse(wrong).is_err(), "{wrong}");
+            assert!(GivenApp::parse(wrong, "--app").is_err(), "{wrong}");
+        }
+        let told = |text: &str| GivenApp::parse(text, "--app").unwrap_err().told;
+        assert!(told("app-key:app-hush").ends_with("such as 1001:app-key:app-secret, got only 2"));
+        assert!(told("7::hush").ends_with("got one that is empty") && !told("7::hush").contains("hush"));
+    }
+
+    #[test]
+    fn what_is_no_address_alone_is_refused_without_being_shown() {
+        let told = |url: &str| {
+            let at = Remote::at(url, ("--admin", ADMIN_HERE), Pass::Token(String::new()));
+            at.map(|remote| remote.place()).unwrap_or_else(|failure| failure.told)
+        };
+        assert_eq!(told("https://h:1/x/"), "https://h:1/x");
+        for (url, got) in [
+            ("http://h/?token=hush", "got one with a query"),
+            ("http://h/#hush", "got one with a fragment"),
+            ("http://user:hush@h", "got one with a password"),
+            ("http://hush@h", "got one with a user"),
+            ("h?token=hush", "got \"h?…\""),
+            ("ftp://user:hush@h", "got \"…@h\""),
+            ("", "got \"\""),
+        ] {
+            let told = told(url);
+            assert!(told.contains("such as http://127.0.0.1:9601") && !told.contains("hush"), "{told}");
+            assert!(told.ends_with(got), "{told}");
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::remote::{AppArguments, GivenApp, RemoteFailure, SignedUrl, harmless};
 use crate::app::AppRegistry;
 use crate::diagnosis::{
-    Explanation, Knowledge, PastedAddress, SignedFor, explain, socket_id, string_to_sign,
+    Explanation, HIDDEN, Knowledge, PastedAddress, SignedFor, explain, socket_id, string_to_sign,
 };
 use crate::http::unix_seconds;
 use crate::protocol::{ChannelName, SocketId};
@@ -75,8 +75,8 @@ pub(super) struct WhyArguments {
     #[command(flatten)]
     signing: SigningArguments,
     /// Another app whose key or secret may have been taken for it; may be repeated.
-    #[arg(long = "or-app", value_name = "ID:KEY:SECRET", value_parser = GivenApp::parse)]
-    other_apps: Vec<GivenApp>,
+    #[arg(long = "or-app", value_name = "ID:KEY:SECRET")]
+    other_apps: Vec<String>,
 }
 
 #[derive(Subcommand, Clone, Debug, PartialEq, Eq)]
@@ -216,7 +216,9 @@ impl WhyArguments {
         at: Option<u64>,
     ) -> Result<(String, bool), RemoteFailure> {
         let given = self.signing.app.app()?;
-        let all = [&given].into_iter().chain(&self.other_apps).map(GivenApp::app);
+        let or_apps = self.other_apps.iter().map(|text| GivenApp::parse(text, "--or-app"));
+        let or_apps: Vec<_> = or_apps.collect::<Result<_, _>>()?;
+        let all = [&given].into_iter().chain(&or_apps).map(GivenApp::app);
         let apps = AppRegistry::new(all).map_err(RemoteFailure::usage)?;
         let sockets: Vec<(SocketId, bool)> = others.iter().map(|other| (*other, true)).collect();
         let app = given.app();
@@ -232,7 +234,8 @@ impl WhyArguments {
 }
 
 fn lines_of(explained: &Explanation) -> String {
-    let mut lines = vec![("string to sign", explained.string_to_sign.replace('\n', "\\n"))];
+    let text = explained.string_to_sign.replace('\n', "\\n");
+    let mut lines = vec![("string to sign", if text.is_empty() { HIDDEN.to_owned() } else { text })];
     match &explained.diagnosis {
         None => return format!("{}the signature is right\n", columns(&lines)),
         Some(diagnosis) => {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use heliostat_protocol_tests::broker::command;
+use heliostat_protocol_tests::http::Connection;
 use heliostat_protocol_tests::signature::{channel_auth, hmac_hex, user_auth};
 use heliostat_protocol_tests::target::MAIN_APP;
 use heliostat_protocol_tests::{Credentials, Message, Socket, Target, unique};
@@ -154,6 +155,59 @@ fn a_flood_of_refusals_is_not_examined() {
     });
 }
 
+/// Whoever pastes a secret where something else belongs has told it to the broker, which tells nobody: neither the log nor the
+/// feed, though nothing else of a flood is looked at.
+#[test]
+fn a_secret_in_the_wrong_place_is_shown_nowhere() {
+    let Some(api) = Api::start() else { return };
+    let target = &api.broker;
+    let secret = &target.credentials.secret;
+    let mut socket = target.connect();
+    let (channel, url) = (unique("private-room-"), format!("http://127.0.0.1:{}", api.admin.port));
+    let guessed = format!("{}:{}", socket.app.key, "0".repeat(64));
+    let signed = "auth_timestamp=1700000000&auth_version=1.0";
+    let paths = [
+        format!("/apps/{secret}/channels"),
+        format!("/apps/1001/channels?auth_key={secret}"),
+        format!("/apps/1001/channels?auth_key={secret}&{signed}&auth_signature=00"),
+        format!("/apps/1001/channels?auth_key={}&{signed}&auth_signature={secret}", socket.app.key),
+        format!("/pusher/app/{secret}/7/no-operation"),
+    ];
+    let mut tail = command();
+    tail.args(["tail", "--admin", &url, "--kind", "refusals", "--text", "hidden", "--lines", "14"]);
+    let told = tailed(tail.env("HELIOSTAT_ADMIN_TOKEN", TOKEN), || {
+        for _ in 0..50 {
+            socket.send(
+                &json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": guessed } }),
+            );
+        }
+        for auth in [format!("{}:{secret}", socket.app.key), format!("\"{secret}:00\"")] {
+            subscribe(&mut socket, &channel, &auth);
+        }
+        for path in &paths {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let answer = Connection::open(target).exchange(request.as_bytes()).expect("an answer");
+            assert!((400..500).contains(&answer.status), "{path}: {}", answer.status);
+        }
+        for path in [
+            format!("/app/{secret}?protocol=7"),
+            format!("/app/{secret}?auth_key={}&{signed}&auth_signature=00", socket.app.key),
+        ] {
+            Socket::upgrade(target, &path, &[]).expect_close();
+        }
+    });
+    assert!(
+        told.lines().all(|line| line.contains("because the secret of the app 1001 stands in what came")),
+        "{told}"
+    );
+    let log = target.broker().unwrap().log();
+    for refused in ["connection refused", "pipe refused", "request refused"] {
+        let mut lines = log.lines().filter(|line| line.contains("(hidden: "));
+        assert!(lines.any(|line| line.contains(refused)), "{refused}: {log}");
+    }
+    assert!(!log.contains(secret.as_str()) && !told.contains(secret.as_str()), "{told}{log}");
+}
+
 /// Runs a command of the broker's with an app.
 fn ask(arguments: &[&str], target: &Target) -> Command {
     let mut command = command();
@@ -254,13 +308,17 @@ fn what_the_broker_refuses_the_command_line_tells_in_one_line() {
     let (_, complaint) = run(&mut nobody, 1);
     assert!(complaint.starts_with("heliostat: http://127.0.0.1:1 cannot be asked: "), "{complaint}");
     for arguments in [
-        &["channels", "--app", "1:k"][..],
+        &["channels", "--app", "hush:k"][..],
+        &["why", "channel", "1.2", "private-a", "k:00", "--app", "1:k:s", "--or-app", "k:hush"],
+        &["connections", "--app", "1", "--token", "t", "--admin", "http://h/?token=hush"],
+        &["channels", "--app", "1:k:s", "--url", "http://k:hush@h"],
         &["channels", "--app", "1:k:s", "--url", "nowhere"],
         &["connections", "--app", "1"],
         &["why", "channel", "12", "private-a", "k:00"],
     ] {
         let (said, complaint) = run(command().args(arguments), 2);
         assert!(said.is_empty() && complaint.contains("expected"), "{arguments:?}: {complaint}");
+        assert!(!complaint.contains("hush"), "{complaint}");
     }
 }
 
@@ -280,6 +338,10 @@ fn the_command_line_asks_the_admin_listener() {
     assert_eq!(told, format!("{}\n", socket.id));
     let (told, _) = run(&mut asked(&["connections", &socket.id]), 0);
     assert!(told.contains(&socket.id) && told.lines().any(|line| line.ends_with("  js")), "{told}");
+    let mut of_environment = command();
+    of_environment.args(["connections", "--admin", &url]).env("HELIOSTAT_ADMIN_TOKEN", TOKEN);
+    let empty = of_environment.env("PUSHER_APP_ID", "").env("HELIOSTAT_APP_ID", "1001");
+    assert_eq!(run(empty, 0).0, format!("{}\n", socket.id), "what is empty is not set");
     let (told, _) = run(&mut asked(&["webhooks", "attempts"]), 0);
     assert_eq!(told, "the app has no webhooks\n");
     let (said, complaint) = run(asked(&["connections"]).env("HELIOSTAT_ADMIN_TOKEN", "another"), 1);
