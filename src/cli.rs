@@ -6,6 +6,8 @@
 mod answers;
 mod apps;
 mod arguments;
+#[allow(dead_code, reason = "the checks that ask by all of it come next")]
+mod doctor;
 mod feed_socket;
 mod generated;
 mod import;
@@ -22,6 +24,7 @@ mod signed_things;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod web_socket;
 mod welcome;
 
 pub use run::main;

@@ -1,6 +1,7 @@
 //! Which broker a command asks, and as whom: arguments, the environment, and the requests themselves.
 
 use std::fmt::Display;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -175,14 +176,7 @@ fn variable(name: &str) -> Option<String> {
 impl Remote {
     /// The broker, as this app.
     pub(super) fn broker(arguments: &BrokerArguments) -> Result<Self, RemoteFailure> {
-        let of_environment = || {
-            let host = variable("PUSHER_HOST")?;
-            let scheme = variable("PUSHER_SCHEME").unwrap_or_else(|| "http".to_owned());
-            let port = variable("PUSHER_PORT").map(|port| format!(":{port}")).unwrap_or_default();
-            Some((format!("{scheme}://{host}{port}"), "PUSHER_HOST, PUSHER_PORT and PUSHER_SCHEME"))
-        };
-        let given = arguments.url.clone().map(|url| (url, "--url"));
-        let (url, named_by) = given.or_else(of_environment).unwrap_or_else(|| (HERE.to_owned(), "--url"));
+        let (url, named_by) = broker_url(arguments.url.as_deref(), "--url");
         Self::at(&url, (named_by, HERE), Pass::Signed(arguments.app.app()?))
     }
 
@@ -339,6 +333,25 @@ impl AdminArguments {
             .or_else(of_environment)
             .ok_or_else(|| RemoteFailure::usage("expected the id of an app, got none: give --app ID"))
     }
+}
+
+/// Where the broker is, and what says it: the address that was given, or else that of the environment.
+pub(super) fn broker_url(given: Option<&str>, named_by: &'static str) -> (String, &'static str) {
+    let of_environment = || {
+        let host = variable("PUSHER_HOST")?;
+        let scheme = variable("PUSHER_SCHEME").unwrap_or_else(|| "http".to_owned());
+        let port = variable("PUSHER_PORT").map(|port| format!(":{port}")).unwrap_or_default();
+        Some((format!("{scheme}://{host}{port}"), "PUSHER_HOST, PUSHER_PORT and PUSHER_SCHEME"))
+    };
+    let given = given.map(|url| (url.to_owned(), named_by));
+    given.or_else(of_environment).unwrap_or_else(|| (HERE.to_owned(), named_by))
+}
+
+/// Whether what is printed is read by a person at a terminal that knows colours.
+pub(super) fn is_colourful() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// A request that is signed: what was signed, and the query that goes with it.

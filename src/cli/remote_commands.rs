@@ -6,6 +6,7 @@ use std::io::Read;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
+use super::doctor::{DoctorArguments, run_doctor};
 use super::remote::{
     AdminArguments, AskedFor, BrokerArguments, Remote, RemoteFailure, count, harmless, path_of,
 };
@@ -34,6 +35,12 @@ pub(super) enum RemoteCommand {
         #[command(subcommand)]
         action: WhyAction,
     },
+    /// Examine a server and the way to it: what was tried, what came, what to change.
+    ///
+    /// It looks the name up, connects, looks at the certificate, opens a WebSocket as clients do, signs requests as backends do, and
+    /// sends an event to itself on a private channel of its own. It works against any server of the Pusher Channels protocol, and shows
+    /// no secret. Exit code 0: all is well; 1: there is a fault; 2: it could not be examined.
+    Doctor(DoctorArguments),
     /// Publish an event, and say whether anybody is subscribed.
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Trigger {
@@ -103,6 +110,7 @@ impl RemoteCommand {
         match self {
             RemoteCommand::Sign { .. } => "sign",
             RemoteCommand::Why { .. } => "why",
+            RemoteCommand::Doctor(_) => "doctor",
             RemoteCommand::Trigger { .. } => "trigger",
             RemoteCommand::Channels { .. } => "channels",
             RemoteCommand::Users { .. } => "users",
@@ -119,6 +127,7 @@ pub(super) fn run_remote(command: &RemoteCommand) -> Result<(String, bool), Remo
     match command {
         RemoteCommand::Sign { action } => run_sign(action).map(done),
         RemoteCommand::Why { action } => run_why(action),
+        RemoteCommand::Doctor(doctor) => run_doctor(doctor).map(|is_well| (String::new(), is_well)),
         RemoteCommand::Trigger { broker, channel, event, data, except } => {
             let data = match data.as_deref() {
                 Some("-") => standard_input()?,

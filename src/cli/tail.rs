@@ -1,13 +1,12 @@
 //! `tail`: what happens in the apps of a broker, while it happens, as its admin listener tells it.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::feed_socket::FeedSocket;
-use super::remote::{AdminArguments, Remote, RemoteFailure, count, harmless, path_of};
+use super::remote::{AdminArguments, Remote, RemoteFailure, count, harmless, is_colourful, path_of};
 use crate::config::nearest;
 
 /// Characters that are shown of a payload.
@@ -108,13 +107,6 @@ fn show(tail: &TailArguments, style: Style, out: &mut impl std::io::Write) -> Re
         }
         Err(RemoteFailure::not_done("the broker has ended the feed"))
     })
-}
-
-/// Whether what is printed is read by a person at a terminal that knows colours.
-fn is_colourful() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// How lines are written.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -83,13 +84,9 @@ pub(crate) fn client_tls(
     trusted: Option<TrustedFile<'_>>,
     own: Option<OwnCertificate<'_>>,
 ) -> Result<rustls::ClientConfig, ConnectorError> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for certificate in trusted.map(certificates).transpose()?.unwrap_or_default() {
-        roots.add(certificate)?;
-    }
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
+        .with_root_certificates(roots(trusted)?);
     let Some(OwnCertificate { certificate, key }) = own else { return Ok(tls.with_no_client_auth()) };
     let TrustedFile { path, named_by } = key;
     let unreadable = |error| ConnectorError::KeyFile { path: path.to_owned(), named_by, error };
@@ -97,6 +94,31 @@ pub(crate) fn client_tls(
     let TrustedFile { path, named_by } = certificate;
     let unusable = |error| ConnectorError::OwnCertificate { path: path.to_owned(), named_by, error };
     tls.with_client_auth_cert(certificates(certificate)?, key).map_err(unusable)
+}
+
+/// The public certificate authorities, and those of the file if one is named.
+///
+/// # Errors
+/// If the file cannot be used.
+fn roots(trusted: Option<TrustedFile<'_>>) -> Result<RootCertStore, ConnectorError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    for certificate in trusted.map(certificates).transpose()?.unwrap_or_default() {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+/// What judges the certificate of another server, as everything here does that speaks TLS with one.
+///
+/// # Errors
+/// If the file cannot be used.
+pub(crate) fn server_verifier(
+    trusted: Option<TrustedFile<'_>>,
+) -> Result<Arc<WebPkiServerVerifier>, ConnectorError> {
+    let roots = Arc::new(roots(trusted)?);
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+    verifier.map_err(|error| ConnectorError::Tls(rustls::Error::General(error.to_string())))
 }
 
 /// What makes connections: it trusts the public certificate authorities, and those of the file if one is named.

@@ -1,0 +1,88 @@
+//! `doctor`: examines a server of the Pusher Channels protocol and the way to it, by its URL and the credentials of an app.
+//!
+//! Each check is a file: a part that asks, and a pure part that judges what came. What is needed to ask is in `visit`; the order,
+//! and what is tried when, in `order`.
+
+mod check;
+mod connect;
+mod conversation;
+mod finding;
+mod names;
+mod order;
+mod place;
+mod report;
+mod speech;
+mod stream;
+mod tls;
+mod trust;
+mod visit;
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use self::order::{ORDER, WHOLE, examine};
+use self::place::CheckedPlace;
+use self::report::{Report, ReportForm};
+use self::visit::Visit;
+use super::remote::{AppArguments, RemoteFailure, broker_url, is_colourful};
+use crate::outbound::{TrustedFile, shown};
+
+/// What is to be examined.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(super) struct DoctorArguments {
+    /// The address where clients connect, with its path prefix if it has one [default: that of PUSHER_HOST, PUSHER_PORT and
+    /// PUSHER_SCHEME, or http://127.0.0.1:6001].
+    #[arg(value_name = "URL")]
+    url: Option<String>,
+    /// The address of the HTTP API, where backends publish, if it is another one.
+    #[arg(long, value_name = "URL")]
+    api: Option<String>,
+    #[command(flatten)]
+    app: AppArguments,
+    /// A file of certificates to trust besides the public ones, in PEM form.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Show each finding as a line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Examines, and prints each finding as it comes. Returns whether all is well.
+pub(super) fn run_doctor(arguments: &DoctorArguments) -> Result<bool, RemoteFailure> {
+    let read = |text: &str, named_by| {
+        CheckedPlace::read(text).ok_or_else(|| {
+            let got = shown(text);
+            RemoteFailure::usage(format!(
+                "{named_by}: expected an address such as https://example.com, got {got:?}"
+            ))
+        })
+    };
+    let (url, named_by) = broker_url(arguments.url.as_deref(), "URL");
+    let sockets = read(&url, named_by)?;
+    let api = arguments.api.as_deref().map_or_else(|| Ok(sockets.clone()), |url| read(url, "--api"))?;
+    let app = arguments.app.app()?;
+    let trusted = arguments.ca_file.as_deref().map(|path| TrustedFile { path, named_by: "--ca-file" });
+    let mut visit = Visit::new(sockets, api, app, trusted).map_err(RemoteFailure::usage)?;
+    let for_people = if is_colourful() { ReportForm::Colourful } else { ReportForm::Plain };
+    let form = if arguments.json { ReportForm::Json } else { for_people };
+    let mut report = Report::new(form, &visit.app);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(RemoteFailure::not_done)?;
+    let mut out = std::io::stdout().lock();
+    // A reader that has gone wants no more.
+    let mut print = |text: &str| match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    let beginning = report.beginning(visit.sockets.shown(), &visit.app);
+    if print(&beginning).is_break() {
+        return Ok(false);
+    }
+    let examined = examine(&ORDER, &mut visit, WHOLE, |check, finding| print(&report.lines(check, finding)));
+    let is_well = runtime.block_on(examined);
+    let _ = print(&report.end());
+    Ok(is_well)
+}

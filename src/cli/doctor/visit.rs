@@ -1,0 +1,194 @@
+//! What is examined, what the checks have learned of it so far, and how they ask.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use rustls::ClientConfig;
+use url::Url;
+
+use super::conversation::Greeting;
+use super::place::CheckedPlace;
+use super::stream::{HeardAnswer, UnheardError, exchange, open, send};
+use super::trust::{IndulgentVerifier, indulgent_tls};
+use crate::cli::remote::{GivenApp, SignedUrl};
+use crate::cli::web_socket::{ByteStream, HandshakeAnswer, shake_hands};
+use crate::http::unix_seconds;
+use crate::outbound::{AGENT, ConnectorError, TrustedFile};
+
+/// A server that is examined, as an app.
+pub(super) struct Visit {
+    /// Where clients connect.
+    pub(super) sockets: CheckedPlace,
+    /// Where backends publish; most often the same.
+    pub(super) api: CheckedPlace,
+    pub(super) app: GivenApp,
+    /// A private channel that nobody else uses.
+    pub(super) channel: String,
+    /// What the server said first to the client that came in.
+    pub(super) greeting: Option<Greeting>,
+    /// Seconds by which the server's clock is ahead of this machine's; requests are signed with its time.
+    pub(super) clock_ahead: i64,
+    /// Whether requests are signed with the prefix of the path: the server sees it.
+    pub(super) signs_prefix: bool,
+    tls: Arc<ClientConfig>,
+    pub(super) certificates: Arc<IndulgentVerifier>,
+}
+
+impl Visit {
+    /// Nothing is known yet.
+    ///
+    /// # Errors
+    /// If the file of certificates cannot be used.
+    pub(super) fn new(
+        sockets: CheckedPlace,
+        api: CheckedPlace,
+        app: GivenApp,
+        trusted: Option<TrustedFile<'_>>,
+    ) -> Result<Self, ConnectorError> {
+        let (tls, certificates) = indulgent_tls(trusted)?;
+        let channel = format!("private-heliostat-doctor-{:016x}", rand::random::<u64>());
+        Ok(Visit {
+            sockets,
+            api,
+            app,
+            channel,
+            greeting: None,
+            clock_ahead: 0,
+            signs_prefix: true,
+            tls,
+            certificates,
+        })
+    }
+
+    /// The places, each once.
+    pub(super) fn places(&self) -> Vec<CheckedPlace> {
+        let mut places = vec![self.sockets.clone()];
+        if !self.api.is_beside(&self.sockets) {
+            places.push(self.api.clone());
+        }
+        places
+    }
+
+    /// Takes what was learned of the addresses of a place.
+    pub(super) fn remember(&mut self, place: &CheckedPlace) {
+        for own in [&mut self.sockets, &mut self.api] {
+            if own.is_beside(place) {
+                own.addresses.clone_from(&place.addresses);
+                own.answering = place.answering;
+            }
+        }
+    }
+
+    /// Where a client of this key connects, speaking the newest protocol.
+    pub(super) fn socket_url(&self) -> Url {
+        let query = concat!("protocol=7&client=heliostat-doctor&version=", env!("CARGO_PKG_VERSION"));
+        self.sockets.at(&format!("/app/{}", self.app.key), query)
+    }
+
+    /// A connection to a place, over TLS if its address says so, whatever its certificate is worth.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) async fn open(&self, place: &CheckedPlace) -> Result<Box<dyn ByteStream>, UnheardError> {
+        open(place, &self.tls).await
+    }
+
+    /// Asks for a WebSocket at this address of `sockets`, with these headers besides those of a handshake.
+    ///
+    /// # Errors
+    /// If no answer comes.
+    pub(super) async fn shake_hands(
+        &self,
+        url: &Url,
+        headers: &[(&str, &str)],
+    ) -> Result<HandshakeAnswer, UnheardError> {
+        let stream = self.open(&self.sockets).await?;
+        Ok(shake_hands(stream, url, headers).await?)
+    }
+
+    /// Sends a request to this address of a place, with these headers, on a connection of its own.
+    ///
+    /// # Errors
+    /// If no answer comes.
+    pub(super) async fn ask(
+        &self,
+        place: &CheckedPlace,
+        method: &str,
+        url: &Url,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<HeardAnswer, UnheardError> {
+        let request = request(place, method, url, headers, body)?;
+        exchange(self.open(place).await?, request).await
+    }
+
+    /// The beginning of an answer, of which the rest can be read as it comes.
+    ///
+    /// # Errors
+    /// If no head of an answer comes.
+    pub(super) async fn begin(
+        &self,
+        place: &CheckedPlace,
+        method: &str,
+        url: &Url,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<hyper::Response<hyper::body::Incoming>, UnheardError> {
+        let request = request(place, method, url, headers, body)?;
+        send(self.open(place).await?, request).await
+    }
+
+    /// Asks the HTTP API for what is at this path below the app's, signed: with the server's time where that is known.
+    ///
+    /// # Errors
+    /// If no answer comes.
+    pub(super) async fn ask_signed(
+        &self,
+        method: &str,
+        below: &str,
+        pairs: &[(&str, &str)],
+        body: String,
+    ) -> Result<HeardAnswer, UnheardError> {
+        let url = self.signed_url(method, below, pairs, &body, self.signs_prefix);
+        let headers =
+            if body.is_empty() { [].as_slice() } else { &[(CONTENT_TYPE.as_str(), "application/json")] };
+        self.ask(&self.api, method, &url, headers, body).await
+    }
+
+    /// The address of a signed request to what is at this path below the app's. The prefix is sent in any case.
+    pub(super) fn signed_url(
+        &self,
+        method: &str,
+        below: &str,
+        pairs: &[(&str, &str)],
+        body: &str,
+        signs_prefix: bool,
+    ) -> Url {
+        let path = crate::cli::remote::path_of(&["apps", &self.app.id], &[]) + below;
+        let signed_path = if signs_prefix { format!("{}{path}", self.api.prefix()) } else { path.clone() };
+        let now = unix_seconds().saturating_add_signed(self.clock_ahead);
+        let signed = SignedUrl::of(&self.app, method, &signed_path, pairs, body, now);
+        self.api.at(&path, &signed.query)
+    }
+}
+
+fn request(
+    place: &CheckedPlace,
+    method: &str,
+    url: &Url,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(&url[url::Position::BeforePath..])
+        .header(HOST, place.authority())
+        .header(USER_AGENT, AGENT);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::new(body.into()))
+}
