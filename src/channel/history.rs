@@ -16,7 +16,7 @@ mod reading;
 mod stream;
 
 pub(crate) use handing::PartOfHistory;
-pub(crate) use reading::{HistoryPage, HistoryStart, PageTerms};
+pub(crate) use reading::{HeldHistory, HistoryPage, HistoryStart, PageTerms};
 pub(crate) use stream::{LostNumbers, StreamNumber, StreamPlace};
 
 /// What stands around the parts of a binary message where it is text.

@@ -23,8 +23,8 @@ pub(crate) use change::{Announcement, ChangedElsewhere, JoinRefused, Joined, Lef
 pub(crate) use count::CountChange;
 pub(crate) use fact::{Change, Fact};
 pub(crate) use history::{
-    Dropped, History, HistoryPage, HistoryStart, KeptEvent, LossReason, LostEvent, LostNumbers, PageTerms,
-    PartOfHistory, StreamNumber,
+    Dropped, HeldHistory, History, HistoryPage, HistoryStart, KeptEvent, LossReason, LostEvent, LostNumbers,
+    PageTerms, PartOfHistory, StreamNumber,
 };
 pub(crate) use history_position::HistoryPosition;
 pub(crate) use node_id::NodeId;

@@ -55,7 +55,7 @@ impl Hub {
         let bounds = app.app().history(channel)?;
         let (behind, is_known, asked) = match start {
             HistoryStart::Oldest => (None, true, most),
-            HistoryStart::Last(_) => (None, true, (bounds.events, usize::MAX)),
+            HistoryStart::Last(_) | HistoryStart::Newest { .. } => (None, true, (bounds.events, usize::MAX)),
             HistoryStart::Behind(place) => {
                 let place = if place.epoch == self.history_epoch() {
                     app.number_of(channel, ChannelVersion::new(place.number)).map(|(number, _)| number)
@@ -76,7 +76,14 @@ impl Hub {
         let reading = async {
             let read = async |behind| bus.read_history(app, channel, behind, asked).await.ok()?.ok();
             let (mut part, mut has_more) = read(behind.unwrap_or(0)).await?;
-            while has_more && let HistoryStart::Last(rewind) = start {
+            // What a channel keeps is no more than that.
+            let all = Rewind::Events(u32::try_from(bounds.events).unwrap_or(u32::MAX));
+            let at_its_end = match start {
+                HistoryStart::Last(rewind) => Some(rewind),
+                HistoryStart::Newest { .. } => Some(all),
+                HistoryStart::Oldest | HistoryStart::Behind(_) => None,
+            };
+            while has_more && let Some(rewind) = at_its_end {
                 // The last ones are at its end, which the engine may not have told at once.
                 let next;
                 (next, has_more) = read(part.reached).await?;

@@ -21,6 +21,8 @@ pub(crate) enum HistoryStart {
     Behind(HistoryPosition),
     /// With the first of the last events.
     Last(Rewind),
+    /// With as many as fit of the last events before a place, or of all.
+    Newest { before: Option<HistoryPosition> },
 }
 
 /// How a page is read.
@@ -60,6 +62,17 @@ pub(crate) struct HistoryPage {
     pub complete: bool,
     /// Whether there are further ones behind.
     pub has_more: bool,
+}
+
+/// What is held of a history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeldHistory {
+    pub(crate) events: usize,
+    /// Bytes that they count as.
+    pub(crate) bytes: usize,
+    /// When the oldest and the newest of them were published, in milliseconds since 1970.
+    pub(crate) oldest_ms: Option<u64>,
+    pub(crate) newest_ms: Option<u64>,
 }
 
 impl History {
@@ -208,6 +221,7 @@ impl History {
                 let (from, complete) = self.last(rewind, now);
                 (Chosen::From(from), complete)
             }
+            HistoryStart::Newest { before } => return self.newest_page(before, (epoch, engine), most),
         };
         let is_mixed = self.stream_of(engine).is_some_and(|stream| stream.is_mixed);
         let (chosen, count) = match chosen {
@@ -222,6 +236,38 @@ impl History {
         };
         let events = page_of(self.placed(&chosen, (epoch, engine)), most);
         HistoryPage { has_more: events.len() < count, events, complete }
+    }
+
+    /// The last ones before a place, or of all, as many as fit; whether there are further ones before these. Where the place is
+    /// none of those that there are, its event has gone with all before it, or is known by another one now: the page is empty, and
+    /// not complete.
+    fn newest_page(
+        &self,
+        before: Option<HistoryPosition>,
+        known: (u64, Option<u64>),
+        most: (usize, usize),
+    ) -> HistoryPage {
+        let is_mixed = self.stream_of(known.1).is_some_and(|stream| stream.is_mixed);
+        let chosen = if is_mixed { self.in_its_order(self.events.iter().collect()) } else { Chosen::From(0) };
+        let all = self.placed(&chosen, known).collect::<Vec<_>>();
+        let until = match before {
+            None => Some(all.len()),
+            Some(before) => all.iter().position(|(place, _)| *place == before),
+        };
+        let Some(until) = until else { return HistoryPage::default() };
+        let mut events = page_of(all[..until].iter().rev().copied(), most);
+        events.reverse();
+        HistoryPage { has_more: events.len() < until, events, complete: true }
+    }
+
+    /// What is held of it.
+    pub(crate) fn held(&self) -> HeldHistory {
+        HeldHistory {
+            events: self.events.len(),
+            bytes: self.bytes,
+            oldest_ms: self.events.front().map(|event| event.time_ms),
+            newest_ms: self.events.back().map(|event| event.time_ms),
+        }
     }
 }
 

@@ -238,7 +238,21 @@ fn a_page_begins_behind_a_place() {
     assert_eq!(tail(Rewind::Events(3), 2), (vec![20, 30], true, true), "the oldest of them first");
     assert_eq!(tail(Rewind::Events(5), 9), (vec![10, 20, 30, 40], false, false));
     assert_eq!(tail(Rewind::Seconds(2), 9), (vec![30, 40], true, false));
+    let newest = |history: &History, before: Option<u64>, most| {
+        let before = before.map(|number| HistoryPosition { epoch: EPOCH, number });
+        read(history, HistoryStart::Newest { before }, most)
+    };
+    assert_eq!(newest(&history, None, (3, usize::MAX)), (vec![20, 30, 40], true, true), "the newest of them");
+    assert_eq!(newest(&history, Some(20), (3, usize::MAX)), (vec![10], true, false));
+    assert_eq!(newest(&history, Some(40), (9, 2 * event_bytes())), (vec![20, 30], true, true));
+    assert_eq!(newest(&history, Some(10), (9, 1)), (vec![], true, false));
+    assert_eq!(newest(&history, Some(15), (9, 1)), (vec![], false, false), "there is no such event");
+    assert_eq!(
+        history.held(),
+        HeldHistory { events: 4, bytes: 4 * event_bytes(), oldest_ms: Some(0), newest_ms: Some(0) }
+    );
     history.make_room(1, None, LossReason::App);
+    assert_eq!(newest(&history, Some(10), (9, 1)), (vec![], false, false), "it has gone, and all before it");
     assert_eq!(read(&history, HistoryStart::Oldest, (9, usize::MAX)), (vec![20, 30, 40], false, false));
     assert_eq!(page(&history, 1, 9, usize::MAX), (vec![20, 30, 40], false, false));
     assert_eq!(page(&history, 10, 9, usize::MAX), (vec![20, 30, 40], true, false));

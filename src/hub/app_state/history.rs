@@ -7,8 +7,8 @@ use dashmap::mapref::entry::Entry;
 
 use crate::app::HistoryBounds;
 use crate::channel::{
-    Channel, ChannelVersion, History, HistoryPage, HistoryStart, KeptEvent, LossReason, LostEvent, PageTerms,
-    StreamNumber,
+    Channel, ChannelVersion, HeldHistory, History, HistoryPage, HistoryStart, KeptEvent, LossReason,
+    LostEvent, PageTerms, StreamNumber,
 };
 use crate::hub::histories_elsewhere::time_ms_of;
 use crate::protocol::{Broadcast, ChannelName, SocketId};
@@ -368,6 +368,12 @@ impl AppState {
         }
         let unknown = History::beginning(self.histories.index.lock().floor);
         Some(unknown.page(start, &terms))
+    }
+
+    /// What this node holds of a channel's history.
+    pub(crate) fn held_history(&self, channel: &ChannelName) -> HeldHistory {
+        let held = self.channels.get(channel).and_then(|entry| entry.history().map(History::held));
+        held.unwrap_or_default()
     }
 
     /// Milliseconds since 1970, as the app sees it.

@@ -401,6 +401,9 @@ fn pages_of_channels_that_do_not_come_here_are_read_of_the_engine() {
         world.bus.reads_at_once(1);
         assert_eq!(read(rewind).await, (vec![20, 30], true, false), "the last ones, not the first");
         assert_eq!(read(HistoryStart::Last(Rewind::Events(4))).await, (vec![10, 20], false, true));
+        let newest = |before: Option<u64>| HistoryStart::Newest { before: before.map(place) };
+        assert_eq!(read(newest(None)).await, (vec![20, 30], true, true), "the newest of the whole stream");
+        assert_eq!(read(newest(Some(20))).await, (vec![10], true, false));
         let of_late = HistoryStart::Last(Rewind::Seconds(60));
         assert_eq!(read(of_late).await, (vec![10, 20], false, true), "nobody knows what was before");
         assert_eq!(read(HistoryStart::Oldest).await, (vec![10], false, true));
