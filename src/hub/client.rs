@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::protocol::{ChannelName, CloseStatus, Form, Frame, LatestKey, ProtocolVersion, SocketId};
-use crate::video::{ForViewer, Viewer};
+use crate::video::{ForViewer, Viewer, ViewerLag};
 
 use super::AppState;
 use super::details::{ConnectionDetails, DetailsReply, DriverRequest};
@@ -342,6 +342,12 @@ impl<T: Transport + ?Sized> Client<T> {
     pub(super) fn wants_stills(&self, channel: &ChannelName) -> bool {
         !self.transport.takes_tracks()
             || self.viewer.get().is_some_and(|viewer| viewer.borrow().wants_stills(channel))
+    }
+
+    /// How late it is sent what it sees of a channel; none if it has been sent no frames of it.
+    #[cold]
+    pub(super) fn lag(&self, channel: &ChannelName) -> Option<ViewerLag> {
+        self.viewer.get()?.borrow().lag(channel, self.app.clock().now())
     }
 
     /// It has left a channel.

@@ -13,6 +13,7 @@ use crate::protocol::{Broadcast, ChannelName, CloseCode, CloseStatus, Frame, Soc
 use super::app_index::AppIndex;
 use super::details::DetailsReply;
 use super::interceptor::Injection;
+use super::viewers_question::ViewersQuestion;
 use super::{AppState, Totals};
 use crate::channel::ChannelVersion;
 
@@ -46,6 +47,8 @@ pub(super) enum WorkerCommand {
     },
     /// Tell the local subscribers of a channel who hold that they have missed nothing that they may have, before this version.
     HistoryGap { app: AppIndex, channel: ChannelName, version: ChannelVersion },
+    /// Look at the local subscribers of a channel: how late they are sent its pictures.
+    Viewers { app: AppIndex, channel: ChannelName, question: ViewersQuestion },
     /// Tell how many subscribers a channel has, when that is to be told.
     Count { app: Arc<AppState>, channel: ChannelName },
     /// Send a frame to one connection.
@@ -94,6 +97,7 @@ impl WorkerCommand {
             }
             WorkerCommand::Count { .. }
             | WorkerCommand::HistoryGap { .. }
+            | WorkerCommand::Viewers { .. }
             | WorkerCommand::Close { .. }
             | WorkerCommand::Describe { .. }
             | WorkerCommand::CloseApp { .. }

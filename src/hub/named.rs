@@ -23,6 +23,7 @@ use crate::recovery::{
 
 use super::handed_names::HandedNames;
 use super::note_counts::{NoteCounts, NoteFigures};
+use super::recent_recoveries::NamedAs;
 use super::{AddressGroup, AppIndex, AppState, Hub, NameWord};
 
 /// Names that are forgotten per turn because their time is over.
@@ -168,6 +169,18 @@ impl NamedClient {
                 Wanted::Since { position, own: cursors.sockets() }
             }
             None => Wanted::Unknown,
+        }
+    }
+
+    /// What its client is called.
+    #[cold]
+    pub(super) fn named_as(&self) -> NamedAs {
+        match &*self.hold.borrow() {
+            None => NamedAs::NotKept,
+            Some(NameHold { key, cursors, .. }) if cursors.lock().sockets().len() > 1 => {
+                NamedAs::Returning(key.name.clone())
+            }
+            Some(NameHold { key, .. }) => NamedAs::New(key.name.clone()),
         }
     }
 

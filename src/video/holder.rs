@@ -58,6 +58,17 @@ pub(super) enum HolderPlace {
     Elsewhere(OtherNode),
 }
 
+/// The same, for whoever looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeldBy {
+    /// A client of this node.
+    Client(SocketId),
+    /// A hook or a backend of this node.
+    Backend,
+    /// It is on another node.
+    Elsewhere(OtherNode),
+}
+
 /// The client that holds a track.
 #[derive(Clone, Debug)]
 pub(super) struct FilmingClient {
@@ -145,6 +156,16 @@ impl TrackHolder {
             HolderPlace::Client(client) => Some(client),
             HolderPlace::Backend | HolderPlace::Elsewhere(_) => None,
         }
+    }
+
+    /// Where it is, the member that it is, and for how long it has held the track.
+    pub(super) fn held_by(&self, now: Instant) -> (HeldBy, Option<Arc<str>>, Duration) {
+        let place = match &self.place {
+            HolderPlace::Client(client) => HeldBy::Client(client.socket),
+            HolderPlace::Backend => HeldBy::Backend,
+            HolderPlace::Elsewhere(node) => HeldBy::Elsewhere(*node),
+        };
+        (place, self.user_id.clone(), now.saturating_duration_since(self.since))
     }
 
     /// Who this message comes from.

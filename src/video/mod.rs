@@ -5,8 +5,10 @@
 
 mod claim;
 mod config;
+mod figures;
 mod holder;
 mod message_queue;
+mod pace;
 mod playback;
 mod positions;
 mod quality;
@@ -21,7 +23,11 @@ mod wishes;
 
 pub(crate) use claim::FilmingClaim;
 pub use config::VideoConfig;
-pub(crate) use holder::{Filmer, OtherNode};
+pub(crate) use figures::{
+    LATENESS_BANDS, RenditionFigures, TrackFigures, ViewerLag, ViewerState, ViewersSeen,
+};
+pub(crate) use holder::{Filmer, HeldBy, OtherNode};
+pub(crate) use pace::FramePace;
 pub(crate) use playback::{Beginning, KeyframeWish};
 pub(crate) use to_filmer::{KeyframesWanted, ToFilmer};
 pub(crate) use tracks::{ChannelTracks, NotTaken, TakenMessage, TakingTerms, TrackRoom};

@@ -137,6 +137,14 @@ impl Playback {
         self.came.into_iter().max().flatten()
     }
 
+    /// The rendition that it is live in, if it is.
+    pub(super) fn live_in(&self) -> Option<Rendition> {
+        match self.state {
+            PlaybackState::Live { rendition, .. } => Some(rendition),
+            PlaybackState::Waiting => None,
+        }
+    }
+
     /// Whether it is live.
     #[cfg(test)]
     pub(super) fn is_live(&self) -> bool {
@@ -225,10 +233,7 @@ impl Playback {
     }
 
     fn step_key(&mut self, frame: &TrackFrame, line: LineState, now: Instant) -> FrameStep {
-        let current = match self.state {
-            PlaybackState::Live { rendition, .. } => Some(rendition),
-            PlaybackState::Waiting => None,
-        };
+        let current = self.live_in();
         let is_current = current == Some(frame.rendition);
         let is_target = frame.rendition == self.target(now, line.is_low);
         if !is_target && !is_current {

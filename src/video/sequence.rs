@@ -3,10 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::protocol::{Frame, TrackFrame, TrackKind, TrackMessage};
+use crate::protocol::{Frame, Rendition, TrackFrame, TrackKind, TrackMessage};
+
+use super::figures::RenditionFigures;
+use super::pace::{KeyTimes, SoundPace};
 
 /// Bytes that keeping a frame takes besides its own: its places, and what the allocator takes.
 const FRAME_BYTES: usize = 200;
+
+/// Bytes of a piece of sound that is kept for its configuration.
+const SOUND_CONFIG_BYTES: usize = 4096;
 
 /// The least time between two requests for a key frame.
 const REQUESTS_APART: Duration = Duration::from_millis(500);
@@ -28,12 +34,15 @@ pub(super) struct GroupFrame {
 /// One rendition of a track.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FrameSequence {
-    /// A key frame and all that has followed it; empty if there is none that is whole.
+    /// A key frame and all that has followed it; empty if there is none that is whole. Of sound, the last piece with a
+    /// configuration, for those who look at the track.
     group: Vec<GroupFrame>,
     bytes: usize,
     /// What the next frame must be numbered, if it is a delta and anything is to come of it.
     next: Option<u64>,
     newest: Option<NewestFrame>,
+    keys: KeyTimes,
+    sound: SoundPace,
     /// A key frame is wanted.
     is_wanted: bool,
     asked_at: Option<Instant>,
@@ -91,9 +100,10 @@ impl FrameSequence {
     /// Keeps a frame that has come, if there is room for it: so many bytes are free.
     pub(super) fn keep(&mut self, about: &Arc<TrackFrame>, frame: &Frame, now: Instant, room: usize) {
         if about.kind == TrackKind::Sound {
-            return;
+            return self.keep_sound(about, frame, now, room);
         }
         if about.is_key {
+            self.keys.came(self.group.len(), self.group_bytes(), now);
             self.forget();
         } else if self.group.is_empty() {
             return;
@@ -106,6 +116,17 @@ impl FrameSequence {
         self.group.push(GroupFrame { about: Arc::clone(about), frame: frame.clone(), at: now });
     }
 
+    /// Of sound nothing is needed by those who join; only what it says of itself is kept.
+    fn keep_sound(&mut self, about: &Arc<TrackFrame>, frame: &Frame, now: Instant, room: usize) {
+        let bytes = frame.websocket().len();
+        self.sound.came(bytes, now);
+        let bytes = bytes + FRAME_BYTES;
+        if about.is_key && bytes <= room.min(SOUND_CONFIG_BYTES) {
+            self.group = vec![GroupFrame { about: Arc::clone(about), frame: frame.clone(), at: now }];
+            self.bytes = bytes;
+        }
+    }
+
     /// Forgets what is kept.
     pub(super) fn forget(&mut self) {
         self.group = Vec::new();
@@ -116,6 +137,7 @@ impl FrameSequence {
     pub(super) fn begin_anew(&mut self) {
         self.forget();
         (self.next, self.receipt) = (None, ReceiptState::default());
+        (self.keys, self.sound) = (KeyTimes::default(), SoundPace::default());
     }
 
     /// What is kept: a key frame and all that has followed it, or nothing.
@@ -139,6 +161,28 @@ impl FrameSequence {
     /// Whether something has come of it lately.
     pub(super) fn is_alive(&self, now: Instant) -> bool {
         self.newest.is_some_and(|newest| newest.at + ALIVE_FOR > now)
+    }
+
+    /// Bytes of the messages that are kept.
+    fn group_bytes(&self) -> usize {
+        self.bytes - self.group.len() * FRAME_BYTES
+    }
+
+    /// What there is of it; none if nothing has ever come.
+    pub(super) fn figures(&self, rendition: Rendition, now: Instant) -> Option<RenditionFigures> {
+        let NewestFrame { at, sequence, .. } = self.newest?;
+        let frames = self.group.iter().rev().map(|kept| (kept.at, kept.frame.websocket().len()));
+        Some(RenditionFigures {
+            rendition,
+            is_alive: self.is_alive(now),
+            newest_ago: now.saturating_duration_since(at),
+            sequence,
+            key_ago: self.keys.last_ago(now),
+            key_interval: self.keys.interval(),
+            pace: self.keys.pace(frames, now).or_else(|| self.sound.pace()).filter(|_| self.is_alive(now)),
+            kept: (self.group.len(), self.bytes),
+            key: self.group.first().map(|kept| kept.frame.clone()),
+        })
     }
 
     /// Somebody wants a key frame.

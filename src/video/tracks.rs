@@ -8,6 +8,7 @@ use crate::protocol::{
 };
 
 use super::claim::FilmingClaim;
+use super::figures::{HolderFigures, TrackFigures};
 use super::holder::{Filmer, HoldClaim, HolderPlace, OtherNode, Rivalry, TrackHolder};
 use super::playback::{Beginning, KeyframeWish, RenditionGroup};
 use super::sequence::{FrameSequence, ReceiptStep};
@@ -155,6 +156,11 @@ impl ChannelTracks {
     /// Their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = (TrackKind, Arc<TrackName>)> {
         self.tracks.iter().map(|track| (track.kind, Arc::clone(&track.name)))
+    }
+
+    /// What there is of them, for whoever looks.
+    pub(crate) fn figures(&self, now: Instant) -> Vec<TrackFigures> {
+        self.tracks.iter().map(|track| track.figures(now)).collect()
     }
 
     /// Somebody wants a key frame. Returns what its publisher is to be told now, if that is due.
@@ -348,6 +354,18 @@ impl HeldTrack {
 
     fn tell(&self, rendition: Rendition, what: FilmerNews) -> Option<ToFilmer> {
         ToFilmer::new(self.holder.place(), &self.name, (self.kind, rendition), what)
+    }
+
+    fn figures(&self, now: Instant) -> TrackFigures {
+        let (place, user_id, since) = self.holder.held_by(now);
+        let of = |rendition: Rendition| self.sequences[rendition as usize].figures(rendition, now);
+        TrackFigures {
+            name: Arc::clone(&self.name),
+            kind: self.kind,
+            holder: HolderFigures { place, user_id, since },
+            renditions: Rendition::ALL.into_iter().filter_map(of).collect(),
+            bytes: self.bytes(),
+        }
     }
 
     fn beginning(&self, version: u64, now: Instant) -> Beginning {

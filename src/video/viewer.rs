@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::protocol::{ChannelName, Frame, TrackFrame, TrackKind, TrackName};
+use crate::protocol::{ChannelName, Frame, Rendition, TrackFrame, TrackKind, TrackName};
 
+use super::figures::{ViewerLag, ViewerState};
 use super::message_queue::{GivenUp, MessageQueue};
 use super::playback::{Beginning, FrameStep, KeyframeWish, LineState, Playback};
 use super::positions::Positions;
@@ -207,8 +208,7 @@ impl Viewer {
     fn offer_picture(&mut self, about: &TrackFrame, frame: &Frame, now: Instant) -> FrameFates {
         let mut fates = FrameFates::default();
         let behind = self.positions.behind(now);
-        let waits = self.pictures.oldest().map(|since| now.saturating_duration_since(since));
-        let behind_with_queue = waits.unwrap_or_default().max(behind);
+        let behind_with_queue = self.waits(now).max(behind);
         match self.quality.judge(behind_with_queue, now) {
             Some(QualityChange::Down) => fates.moved_down = 1,
             Some(QualityChange::Up) => fates.moved_up = 1,
@@ -242,6 +242,28 @@ impl Viewer {
             }
         }
         fates
+    }
+
+    /// For how long the oldest picture has waited here.
+    fn waits(&self, now: Instant) -> Duration {
+        self.pictures.oldest().map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// How late it is sent what it sees of a channel; none if nothing of that has come.
+    pub(crate) fn lag(&self, channel: &ChannelName, now: Instant) -> Option<ViewerLag> {
+        let of_channel =
+            |playback: &&Playback| playback.kind == TrackKind::Pictures && playback.name.channel == *channel;
+        let mut playbacks = self.playbacks.iter().filter(of_channel).peekable();
+        playbacks.peek()?;
+        let wants_some = playbacks.clone().any(|playback| self.wish_for(&playback.name).is_of_frames());
+        let state = match playbacks.filter_map(Playback::live_in).min_by_key(|live| *live as usize) {
+            _ if !wants_some => ViewerState::Still,
+            Some(Rendition::Full) => ViewerState::Full,
+            Some(Rendition::Small) => ViewerState::Small,
+            None => ViewerState::Waiting,
+        };
+        let late = self.waits(now).max(self.positions.behind(now));
+        Some(ViewerLag { late, waiting_bytes: self.waiting_bytes(), state })
     }
 
     /// Hands out what is to be sent next, sound before pictures, until that has so many bytes: to a line that took all that was

@@ -41,6 +41,7 @@ use super::connections_elsewhere::ConnectionsElsewhere;
 use super::counters::{AppCells, AppCounters, AppCounts, Counter};
 use super::interceptor::Interceptor;
 use super::recent_publishes::PublishesOfApp;
+use super::recent_recoveries::RecentRecoveries;
 use super::recent_sockets::RecentSockets;
 use super::shared_rate::{RateExceeded, SharedRate};
 use super::users::Users;
@@ -85,6 +86,8 @@ pub struct AppState {
     pub(super) publishes: PublishesOfApp,
     read_requests: SharedRate,
     recent_sockets: RecentSockets,
+    /// Who came back last.
+    recoveries: RecentRecoveries,
 }
 
 /// Those who listen to an app, in the order in which they are told.
@@ -193,7 +196,13 @@ impl AppState {
             publishes,
             read_requests: SharedRate::new(now),
             recent_sockets: RecentSockets::default(),
+            recoveries: RecentRecoveries::default(),
         }
+    }
+
+    /// Who came back to its channels last.
+    pub(crate) fn recoveries(&self) -> &RecentRecoveries {
+        &self.recoveries
     }
 
     /// Replaces the settings. The id must be the same. `version` has just been drawn.

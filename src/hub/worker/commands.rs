@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use crate::hub::mailbox::{MailboxReader, WorkerCommand};
 use crate::hub::rounds::SharedSignal;
 
+use super::watch::tell_of_viewers;
 use super::{HEARERS_PER_TURN, Worker};
 
 /// What a command counts as, besides those who hear it.
@@ -68,6 +69,12 @@ impl Worker {
             WorkerCommand::HistoryGap { app, ref channel, version } => {
                 let more = self.walk((app, channel), begun, room, |subscribers, dirty| {
                     self.tell_of_gap(channel, subscribers, version, dirty)
+                });
+                return more.then_some(command);
+            }
+            WorkerCommand::Viewers { app, ref channel, ref question } => {
+                let more = self.walk((app, channel), begun, room, |subscribers, _| {
+                    tell_of_viewers(channel, subscribers, question)
                 });
                 return more.then_some(command);
             }

@@ -85,7 +85,10 @@ impl Worker {
             client.rewound(replay.events.iter().map(|event| event.frame.websocket().len()).sum());
         }
         match replay {
-            Some(replay) => self.send_replay(client, channel, &replay, version),
+            Some(replay) => {
+                self.hub.note_recovery(client, channel, asked, &replay);
+                self.send_replay(client, channel, &replay, version);
+            }
             // Whoever asks is told, also where there is nothing.
             None if wanted.is_some() => self.send_replay(client, channel, &Replay::default(), version),
             None if client.form() == Form::Positioned => {

@@ -4,13 +4,27 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use indexmap::map::Values;
+
 use crate::connection::ViewerRequest;
 use crate::hub::fanout::Subscriber;
+use crate::hub::viewers_question::ViewersQuestion;
 use crate::hub::{AppState, Client, Transport};
-use crate::protocol::{Broadcast, ChannelName, TrackFrame};
+use crate::protocol::{Broadcast, ChannelName, SocketId, TrackFrame};
 use crate::video::{Beginning, FrameFates, InvalidWish, KeyframeWish, TrackRequest, TrackWish};
 
 use super::Worker;
+
+/// Tells how late these subscribers of a channel are sent its pictures. None of them is sent anything.
+#[cold]
+pub(super) fn tell_of_viewers(
+    channel: &ChannelName,
+    subscribers: Values<'_, SocketId, Subscriber>,
+    question: &ViewersQuestion,
+) -> u64 {
+    question.tell(subscribers.map(|Subscriber { client, .. }| (client.socket_id(), client.lag(channel))));
+    0
+}
 
 impl Worker {
     /// A connection has joined a channel that has these tracks.

@@ -76,6 +76,52 @@ impl Screen {
 use TrackKind::{Pictures, Sound};
 
 #[test]
+fn whoever_looks_is_told_of_tracks_and_how_late_a_viewer_is() {
+    let mut screen = Screen::new();
+    assert_eq!(screen.viewer.lag(&channel(), screen.filming.now), None, "nothing has come");
+    for n in 0..60_u64 {
+        screen.at(100);
+        screen.picture(n, n % 20 == 0);
+        screen.sound(n, n == 0);
+        let sent = screen.sent();
+        assert_eq!(sent.len(), 2, "{sent:?}");
+    }
+    let now = screen.filming.now;
+    let figures = screen.filming.tracks.figures(now);
+    let [pictures, sound] = &figures[..] else { panic!("{figures:?}") };
+    assert_eq!((pictures.kind, sound.kind), (Pictures, Sound));
+    assert_eq!(pictures.holder.place, HeldBy::Client(socket(1)));
+    let [full] = &pictures.renditions[..] else { panic!("{pictures:?}") };
+    assert_eq!((full.rendition, full.is_alive, full.sequence), (Rendition::Full, true, 59));
+    let intervals = (full.key_ago, full.key_interval);
+    assert_eq!(intervals, (Some(Duration::from_millis(1900)), Some(Duration::from_secs(2))));
+    assert_eq!(full.kept.0, 20, "since the last key frame");
+    let pace = full.pace.unwrap();
+    assert!((10.0..11.0).contains(&pace.frames) && (10_000.0..13_000.0).contains(&pace.bytes), "{pace:?}");
+    let [piece] = &sound.renditions[..] else { panic!("{sound:?}") };
+    assert_eq!((piece.pace.unwrap().frames.round(), piece.kept.0), (10.0, 1), "its configuration is kept");
+    let media_type =
+        |frame: &Frame| BinaryMessage::parse(frame.payload()).unwrap().payload.media_type().to_owned();
+    assert_eq!(piece.key.as_ref().map(media_type).as_deref(), Some("audio/x"));
+    assert_eq!(full.key.as_ref().map(media_type).as_deref(), Some("video/x"));
+    let lag = screen.viewer.lag(&channel(), now).unwrap();
+    assert_eq!((lag.late, lag.state), (Duration::ZERO, ViewerState::Full));
+    // Nothing goes through for a while, and nothing is returned.
+    screen.is_near = false;
+    screen.at(100).picture(60, true);
+    screen.at(400);
+    let lag = screen.viewer.lag(&channel(), screen.filming.now).unwrap();
+    assert_eq!((lag.late, lag.state), (Duration::from_millis(400), ViewerState::Full));
+    assert!(lag.waiting_bytes > 1000);
+    screen.want(None, TrackWish::Nothing);
+    let state = |screen: &Screen| screen.viewer.lag(&channel(), screen.filming.now).map(|lag| lag.state);
+    assert_eq!(state(&screen), Some(ViewerState::Still));
+    screen.at(1_600);
+    let after = screen.filming.tracks.figures(screen.filming.now);
+    assert_eq!(after[0].renditions[0].pace, None, "it stands still");
+}
+
+#[test]
 fn a_ping_goes_before_the_first_picture_and_one_behind_it() {
     let mut screen = Screen::new();
     screen.sound(1, true);
