@@ -26,6 +26,7 @@ const ASSETS: &[(&str, &str)] = assets![
     "diff.js",
     "entry.js",
     "feed.js",
+    "history.js",
     "icon.svg",
     "live.js",
     "main.js",
@@ -39,6 +40,7 @@ const ASSETS: &[(&str, &str)] = assets![
     "settings.js",
     "snippets.js",
     "users.js",
+    "video.js",
     "webhooks.js",
     "why.js",
 ];

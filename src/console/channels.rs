@@ -5,21 +5,19 @@ use std::sync::Arc;
 use actix_web::web;
 use serde_json::{Value, json};
 
-use super::Console;
 use super::answer::ConsoleError;
 use super::list::{ListRequest, ListScope, given, page};
+use super::{Console, millis};
+use crate::app::HistoryBounds;
 use crate::auth::request::Query;
-use crate::channel::{HistoryPosition, HistoryStart};
+use crate::channel::HeldHistory;
 use crate::event::Glob;
-use crate::http::{channel_name, history_event_json};
-use crate::hub::{AppState, ListedChannel};
+use crate::http::channel_name;
+use crate::hub::{AppState, ListedChannel, unix_ms};
 use crate::protocol::{ChannelName, ChannelType};
 
 /// Members that are shown of a channel. Of more it is told how many there are.
 const MEMBERS: usize = 100;
-
-/// Bytes of the events on a page of a history, or one event.
-const HISTORY_BYTES: usize = 1024 * 1024;
 
 /// Which channels are asked for.
 struct WantedChannels {
@@ -87,6 +85,16 @@ pub(super) fn name(app: &AppState, name: &str) -> Result<ChannelName, ConsoleErr
     Ok(channel_name(name, &app.app().limits)?)
 }
 
+/// How much a channel may keep, and what this node holds of it.
+pub(super) fn kept(app: &AppState, name: &ChannelName, bounds: &HistoryBounds) -> Value {
+    let HeldHistory { events, bytes, oldest_ms, newest_ms } = app.held_history(name);
+    json!({
+        "bounds": { "events": bounds.events, "bytes": bounds.bytes, "age_ms": millis(bounds.time) },
+        "held": { "events": events, "bytes": bytes, "oldest_ms": oldest_ms, "newest_ms": newest_ms },
+        "now": unix_ms(),
+    })
+}
+
 impl Console {
     /// A page of the channels of an app.
     pub(super) async fn list_channels(
@@ -121,10 +129,11 @@ impl Console {
             shown["members"] = members.iter().map(member).collect();
         }
         let cached = if its_type.is_cache() { self.hub.recall(app, &name).await } else { None };
-        let recalled = |(data, left)| json!({ "data": data, "left_ms": super::millis(left) });
+        let recalled = |(data, left)| json!({ "data": data, "left_ms": millis(left) });
         shown["cached"] = cached.map_or(Value::Null, recalled);
-        let keeps = app.app().history(&name);
-        shown["history"] = keeps.map_or(Value::Null, |keeps| json!({ "most_events": keeps.events }));
+        let bounds = app.app().history(&name);
+        shown["history"] = bounds.map_or(Value::Null, |bounds| kept(app, &name, &bounds));
+        shown["video"] = app.app().video(&name).is_some().into();
         Ok(shown)
     }
 
@@ -144,32 +153,6 @@ impl Console {
             |(socket, _)| socket.to_string(),
             |(socket, user_id)| json!({ "socket_id": socket.to_string(), "user_id": user_id }),
         ))
-    }
-
-    /// A page of what a channel keeps of its last events.
-    pub(super) async fn channel_history(
-        &self,
-        app: &Arc<AppState>,
-        text: &str,
-        query: &Query,
-    ) -> Result<Value, ConsoleError> {
-        let (name, asked) = (name(app, text)?, ListRequest::read(query)?);
-        if app.app().history(&name).is_none() {
-            return Err(ConsoleError::Nothing { what: "history of the channel", name: text.to_owned() });
-        }
-        let position = |text: &String| {
-            let expected = "the position of an event";
-            HistoryPosition::parse(text)
-                .ok_or_else(|| ConsoleError::parameter("after", expected, format_args!("{text:?}")))
-        };
-        let after = asked.after.as_ref().map(position).transpose()?;
-        let start = after.map_or(HistoryStart::Oldest, HistoryStart::Behind);
-        let found = self.hub.read_history(app, &name, start, (asked.limit, HISTORY_BYTES)).await;
-        let found = found.unwrap_or_default();
-        let events = found.events.iter();
-        let events: Vec<Value> =
-            events.filter_map(|(place, event)| history_event_json(*place, event, &name)).collect();
-        Ok(json!({ "events": events, "complete": found.complete, "has_more": found.has_more }))
     }
 }
 

@@ -8,11 +8,13 @@ mod asked;
 mod assets;
 mod channels;
 mod connections;
+mod history;
 mod list;
 mod live;
 mod overview;
 mod pipe;
 mod send;
+mod tracks;
 mod watch;
 mod watchers;
 mod webhooks;
@@ -205,6 +207,8 @@ impl Console {
             ["channels", name] => self.channel(app, name).await?,
             ["channels", name, "subscribers"] => self.subscribers(app, name, query).await?,
             ["channels", name, "history"] => self.channel_history(app, name, query).await?,
+            ["channels", name, "video"] => self.channel_video(app, name).await?,
+            ["recoveries"] => self.recoveries(app, query)?,
             ["connections"] => self.list_connections(app, query).await?,
             ["connections", socket] => self.connection(app, socket).await?,
             ["users"] => self.list_users(app, query).await?,

@@ -2,16 +2,17 @@
 
 import { get, of } from './api.js';
 import { Feed } from './feed.js';
+import { historyPanel, recoveriesPanel } from './history.js';
 import { entryList } from './live.js';
 import { clock, count, debounced, duration, facts, field, fill, heading, link, make, many, pretty, table, watched } from './page.js';
 import { paged } from './paged.js';
+import { videoPanel } from './video.js';
 
 export const title = 'Channels';
 export const needsApp = true;
 
 const TYPES = ['public', 'private', 'presence', 'encrypted', 'cache'];
 const EVERY_MS = 3000;
-const HISTORY_SHOWN = 50;
 
 export function open(view, { parts, app, ...about }) {
   if (parts.length) return one(view, app, parts[0], about);
@@ -48,25 +49,37 @@ function one(view, app, name, about) {
   });
   const list = entryList(about);
   const feed = new Feed({ app, channel: name }, list.heard);
-  const history = make('div.stack');
-  fill(view, heading(name, link('channels', 'All channels'), link('send', 'Send to it', { channel: name })), body, history,
+  const more = make('div.stack', { hidden: true });
+  const panels = {};
+  fill(view, heading(name, link('channels', 'All channels'), link('send', 'Send to it', { channel: name })), body, more,
     make('section.panel', {}, make('h2', { textContent: 'Subscribers' }), subscribers.element),
     make('section', {}, make('div.section-head', {}, make('h2', { textContent: 'Live' }), list.controls), list.element));
   subscribers.load();
   let subscriptionsBefore = null;
-  let hasHistory = false;
+  let isOver = false;
+  const add = (panel) => {
+    more.hidden = false;
+    more.append(panel.element);
+    return panel;
+  };
   const stop = watched(body, EVERY_MS, 'The channel is not to be had', async () => {
     const channel = await get(of(app, 'channels', name));
+    if (isOver) return;
     show(body, channel);
     if (subscriptionsBefore !== null && channel.subscriptions !== subscriptionsBefore) subscribers.load();
     subscriptionsBefore = channel.subscriptions;
-    if (channel.history && !hasHistory) {
-      hasHistory = true;
-      await showHistory(history, app, name);
+    if (channel.video) panels.video ??= add(videoPanel(app, name));
+    if (channel.history) {
+      panels.recoveries ??= add(recoveriesPanel(app, { channel: name }));
+      panels.history ??= add(historyPanel(app, name));
+      panels.history.show(channel.history);
     }
   });
   return () => {
+    isOver = true;
     stop();
+    panels.video?.stop();
+    panels.recoveries?.stop();
     feed.close();
   };
 }
@@ -79,19 +92,9 @@ function show(body, channel) {
       ['Subscriptions', subscriptions === here ? count(subscriptions) : `${count(subscriptions)}, ${count(here)} of them here`],
       type === 'presence' && ['Users', count(users)],
       cache && ['Remembered', cached ? `an event, for ${duration(cached.left_ms)} more` : 'nothing'],
-      history && ['History', `at most ${many(history.most_events, 'event')}`],
+      history && ['History', `${count(history.held.events)} of at most ${many(history.bounds.events, 'event')}`],
     ]), cached ? make('details', {}, make('summary', { textContent: 'The remembered event' }), make('pre.payload', { tabIndex: 0, textContent: pretty(cached.data) })) : null),
     members?.length ? make('section.panel', {}, make('h2', { textContent: 'Members' }),
       table(['User', 'What it says of itself'], members.map(({ user_id: id, user_info: info }) => [link(['users', id], id), info ? make('code', { textContent: info }) : '–']), 'Members'),
       leftOut ? make('p.hint', { textContent: `and ${count(leftOut)} more` }) : null) : null);
-}
-
-async function showHistory(place, app, name) {
-  try {
-    const { events, complete, has_more: hasMore } = await get(of(app, 'channels', name, 'history'), { limit: HISTORY_SHOWN });
-    fill(place, make('section.panel', {}, make('h2', { textContent: 'History' }),
-      table(['Time', 'Event', 'Payload'], events.map((event) => [clock(event.time_ms, true), event.name, make('code.cell', { textContent: String(event.data ?? '').slice(0, 200) })]), 'The events that the channel keeps'),
-      hasMore ? make('p.hint', { textContent: `The oldest ${HISTORY_SHOWN} of those that it keeps.` }) : null,
-      complete ? null : make('p.hint', { textContent: 'It does not reach back to all that was asked for.' })));
-  } catch { /* this broker keeps none that can be read */ }
 }

@@ -2,6 +2,7 @@
 
 import { get, of, post } from './api.js';
 import { Feed } from './feed.js';
+import { recoveriesPanel } from './history.js';
 import { entryList } from './live.js';
 import { bytes, button, clock, count, duration, empty, every, facts, field, fill, heading, link, make, many, problem, say, told } from './page.js';
 import { paged } from './paged.js';
@@ -36,7 +37,8 @@ function one(view, app, socketId, about) {
   const list = entryList(about);
   const feed = new Feed({ app, socket_id: socketId }, list.heard);
   const end = closing(app, socketId);
-  fill(view, heading(socketId, link('connections', 'All connections'), link('send', 'Send to it', { socket_id: socketId })), body, end,
+  const recoveries = recoveriesPanel(app, { socket_id: socketId });
+  fill(view, heading(socketId, link('connections', 'All connections'), link('send', 'Send to it', { socket_id: socketId })), body, recoveries.element, end,
     make('section', {}, make('div.section-head', {}, make('h2', { textContent: 'Live: this connection alone' }), list.controls), list.element));
   const stop = every(EVERY_MS, async () => {
     try {
@@ -49,6 +51,7 @@ function one(view, app, socketId, about) {
   });
   return () => {
     stop();
+    recoveries.stop();
     feed.close();
   };
 }

@@ -29,6 +29,11 @@ export function fill(node, ...children) {
   return node;
 }
 
+/** The same, unless something in it has the focus: that is not taken away from under one. */
+export function refill(node, ...children) {
+  return node.contains(document.activeElement) ? node : fill(node, ...children);
+}
+
 /** A short message at the edge of the page. */
 export function say(text) {
   const toast = document.getElementById('toast');
@@ -91,6 +96,14 @@ export function table(columns, rows, caption) {
     make('caption.offstage', { textContent: caption }),
     make('thead', {}, make('tr', {}, columns.map((name) => make('th', { scope: 'col', textContent: name })))),
     make('tbody', {}, rows.map((row) => make('tr', {}, row.map(cell))))));
+}
+
+/** A bar: how much of how much, which the words beside it say as well. */
+export function meter(label, value, most, words, tone = null) {
+  const bar = make('span.bar', { 'aria-hidden': 'true' }, make('span.fill'));
+  bar.firstElementChild.style.width = `${Math.min(100, most > 0 ? (100 * value) / most : 0)}%`;
+  if (tone) bar.dataset.tone = tone;
+  return make('div.meter', {}, make('span.label', { textContent: label }), bar, make('span.figure', { textContent: words }));
 }
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
