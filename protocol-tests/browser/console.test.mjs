@@ -1,12 +1,14 @@
-// The console, used as a person would: what was refused, what was sent, a webhook again, a connection closed.
+// The console, used as a person would: what was refused, what was sent, a webhook again, a connection closed, a film, a history.
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import PusherServer from 'pusher';
+import { WebSocket } from 'ws';
 import { APP, startBroker } from './broker.mjs';
 import { openBrowser, openPage, screenshot, shown } from './browser.mjs';
 import { cleanup } from './cleanup.mjs';
@@ -17,6 +19,10 @@ const VIEWS = ['overview', 'live', 'channels', 'connections', 'users', 'send', '
 const DESK = { viewport: { width: 1280, height: 860 } };
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 const NAME = `<img src=x onerror=globalThis.isFooled=1>${'🪞'.repeat(40)}`;
+const CHANNELS = [
+  '[[apps.channels]]', 'pattern = "*-film"', 'delivery = "video"', 'publishers = ["ann"]',
+  '[[apps.channels]]', 'pattern = "kept-*"', 'history = { events = 100 }',
+];
 const EVENT = '<img src=x onerror=globalThis.isFooled=1>🪞';
 
 // Somebody wonders why a private channel fails: the console says it in a sentence, without a word of documentation.
@@ -125,6 +131,73 @@ test('a connection is looked at and closed', async (t) => {
   await shown(console, '#view', /is not at this node/);
 });
 
+// What a camera films, each rendition of it, and how late its viewers are; live while the page is open.
+// Proves: console.
+test('a film is watched from the console', async (t) => {
+  const { broker, browser } = await setUp(t, null, CHANNELS);
+  const [camera, viewer] = await Promise.all([wire(t, broker), wire(t, broker)]);
+  await camera.subscribe('presence-film', 'ann');
+  await viewer.subscribe('presence-film', 'ben');
+  let sequence = 0;
+  const film = setInterval(() => {
+    for (const [rendition, size] of [['full', 12_000], ['small', 2500]]) camera.film('presence-film', 'client-camera', sequence, rendition, size);
+    sequence += 1;
+  }, 50);
+  t.after(() => clearInterval(film));
+  await eachForm(browser, async (context, form, { viewport }) => {
+    const console = await openPage(t, context, `${broker.admin}/console/#/channels/presence-film`, { forgive: /404/ });
+    await shown(console, '.renditions', /full.*Mbit\/s, .*frames a second/s);
+    const said = await shown(console, '.renditions', /Key frame [^·]* ago, .*after the one before/);
+    assert.match(said, /640 × 360/);
+    assert.match(said, /320 × 180/);
+    assert.match(said, /vp8/);
+    assert.match(await console.textContent('.track'), new RegExp(`Filmed by ${camera.socketId.replace('.', '\\.')} \\(ann\\)`));
+    assert.match(await shown(console, '.bands', /1 viewer(?!s)/), /up to 50 ms/);
+    // It moves by itself.
+    const before = await console.textContent('.renditions');
+    await console.waitForFunction((text) => document.querySelector('.renditions').textContent !== text, before);
+    await console.getByText('Those who are latest').click();
+    await shown(console, '.panel details td', new RegExp(viewer.socketId.replace('.', '\\.')));
+    await judge(console, 'channel', viewport.width);
+    await screenshot(console, `console-film-${form}`);
+  });
+  clearInterval(film);
+});
+
+// What a channel keeps is read page by page, and whoever comes back is seen with what it was sent.
+// Proves: console.
+test('a history is read, and who came back is seen', async (t) => {
+  const { broker, browser } = await setUp(t, null, CHANNELS);
+  const name = randomUUID();
+  const news = backend(broker);
+  const first = await wire(t, broker, name);
+  await first.subscribe('kept-news');
+  for (let n = 1; n <= 40; n += 1) await news.trigger('kept-news', 'headline', { n });
+  await first.heard('headline', 40);
+  await first.close();
+  await news.trigger('kept-news', 'headline', { n: 41, html: NAME });
+  const again = await wire(t, broker, name);
+  await again.subscribe('kept-news');
+  await eachForm(browser, async (context, form, { viewport }) => {
+    const console = await openPage(t, context, `${broker.admin}/console/#/channels/kept-news`, { forgive: /404/ });
+    const back = await shown(console, '[aria-label="Who came back"] tbody', /missed nothing/);
+    assert.match(back, /\d+ events?, /);
+    assert.ok(back.includes(again.socketId) && !back.includes(name.slice(0, 8)), back);
+    await shown(console, '[aria-label="History"]', /41 of 100/);
+    const rows = console.locator('[aria-label="History"] tbody tr');
+    await shown(console, '[aria-label="History"] tbody tr', /"n":41/);
+    assert.equal(await rows.count(), 25);
+    await console.locator('[aria-label="History"]').getByRole('button', { name: 'Show more' }).click();
+    await console.waitForFunction(() => document.querySelectorAll('[aria-label="History"] tbody tr').length === 41);
+    assert.match(await rows.last().textContent(), /"n":1}/);
+    await judge(console, 'channel', viewport.width);
+    await screenshot(console, `console-history-${form}`);
+    await console.goto(`${broker.admin}/console/#/connections/${again.socketId}`);
+    await shown(console, '[aria-label="Who came back"] tbody', /kept-news/);
+    await judge(console, 'connection', viewport.width);
+  });
+});
+
 // Whatever names and payloads say is text; nothing of it runs, and no view is wider than the screen.
 // Proves: console.
 test('every view fits, is named, and believes nobody', async (t) => {
@@ -137,47 +210,108 @@ test('every view fits, is named, and believes nobody', async (t) => {
     globalThis.name = name;
   }, NAME);
   await page.waitForFunction(() => globalThis.pusher.channel('news').subscribed);
-  const credentials = { httpCredentials: { username: 'admin', password: TOKEN } };
+  await eachForm(browser, async (context, form, { viewport }) => {
+    const console = await openPage(t, context, `${broker.admin}/console/`, { forgive: /404/ });
+    await shown(console, '#state', /^Ready/);
+    for (const view of VIEWS) {
+      await console.goto(`${broker.admin}/console/#/${view}`);
+      await shown(console, '#views [aria-current]', /./);
+      assert.equal(await console.locator('h1').count(), 1, view);
+      if (view === 'live') {
+        await shown(console, '#view .light', /^Live$/);
+        await backend(broker).trigger('news', EVENT, { html: NAME });
+        await console.locator('.opener').first().click();
+      }
+      await judge(console, view, viewport.width);
+      await screenshot(console, `console-${view}-${form}`);
+    }
+    assert.equal(await console.evaluate(() => globalThis.isFooled), undefined);
+  });
+});
+
+/** On a desk and on a phone, by day and by night. */
+async function eachForm(browser, look) {
   for (const [form, options] of Object.entries({ desk: DESK, phone: PHONE })) {
     for (const colorScheme of ['light', 'dark']) {
-      const context = await browser.newContext({ ...options, ...credentials, colorScheme });
-      const console = await openPage(t, context, `${broker.admin}/console/`, { forgive: /404/ });
-      await shown(console, '#state', /^Ready/);
-      for (const view of VIEWS) {
-        await console.goto(`${broker.admin}/console/#/${view}`);
-        await shown(console, '#views [aria-current]', /./);
-        assert.equal(await console.locator('h1').count(), 1, view);
-        if (view === 'live') {
-          await shown(console, '#view .light', /^Live$/);
-          await backend(broker).trigger('news', EVENT, { html: NAME });
-          await console.locator('.opener').first().click();
-        }
-        // What a view asks the broker for is there.
-        await console.waitForLoadState('networkidle');
-        assert.equal(await console.locator('.notice').count(), 0, `${view}: ${await console.locator('.notice').allTextContents()}`);
-        const needed = await console.evaluate(() => document.documentElement.scrollWidth);
-        assert.ok(needed <= options.viewport.width, `${view} needs ${needed} pixels`);
-        const nameless = await console.evaluate(() => [...document.querySelectorAll('button, select, input, textarea, a')]
-          .filter((element) => element.checkVisibility() && !(element.getAttribute('aria-label') || element.labels?.[0]?.textContent || element.textContent).trim())
-          .map((element) => element.outerHTML));
-        assert.deepEqual(nameless, [], view);
-        await screenshot(console, `console-${view}-${form}-${colorScheme}`);
-      }
-      assert.equal(await console.evaluate(() => globalThis.isFooled), undefined);
+      const context = await browser.newContext({ ...options, httpCredentials: { username: 'admin', password: TOKEN }, colorScheme });
+      await look(context, `${form}-${colorScheme}`, options);
       await context.close();
     }
   }
-});
+}
+
+/** Once a view has what it asks the broker for: nothing speaks against it, it fits, all that one operates is named, and it says nothing that is no word. */
+async function judge(console, view, width) {
+  await console.waitForLoadState('networkidle');
+  assert.equal(await console.locator('.notice').count(), 0, `${view}: ${await console.locator('.notice').allTextContents()}`);
+  const needed = await console.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(needed <= width, `${view} needs ${needed} pixels`);
+  const nameless = await console.evaluate(() => [...document.querySelectorAll('button, select, input, textarea, a')]
+    .filter((element) => element.checkVisibility() && !(element.getAttribute('aria-label') || element.labels?.[0]?.textContent || element.textContent).trim())
+    .map((element) => element.outerHTML));
+  assert.deepEqual(nameless, [], view);
+  assert.doesNotMatch(await console.innerText('body'), /undefined|NaN|Invalid Date|\[object/, view);
+}
+
+/** A client without a browser, which may have a name, and films by itself. */
+async function wire(t, { host, port }, name = null) {
+  const socket = new WebSocket(`ws://${host}:${port}${name ? `/r/${name}` : ''}/app/${APP.key}?protocol=7&client=js&version=8.4.0&binary=1`);
+  const heard = [];
+  const waiting = [];
+  socket.on('message', (data, isBinary) => {
+    if (isBinary) return;
+    heard.push(JSON.parse(data));
+    for (const look of [...waiting]) look();
+  });
+  cleanup(t, () => socket.close());
+  const until = (what, find) => new Promise((resolve, reject) => {
+    const deadline = setTimeout(() => reject(new Error(`${what} did not come: ${JSON.stringify(heard.slice(-3))}`)), 20_000);
+    const look = () => {
+      const found = find(heard);
+      if (!found) return;
+      clearTimeout(deadline);
+      waiting.splice(waiting.indexOf(look), 1);
+      resolve(found);
+    };
+    waiting.push(look);
+    look();
+  });
+  const greeting = await until('a greeting', (all) => all.find(({ event }) => event === 'pusher:connection_established'));
+  const socketId = JSON.parse(greeting.data).socket_id;
+  return {
+    socketId,
+    async subscribe(channel, user = null) {
+      const signed = user ? backend({ host, port }).authorizeChannel(socketId, channel, { user_id: user }) : {};
+      socket.send(JSON.stringify({ event: 'pusher:subscribe', data: { channel, ...signed } }));
+      await until(`the subscription to ${channel}`, (all) => all.find((message) => message.event === 'pusher_internal:subscription_succeeded' && message.channel === channel));
+    },
+    heard: (event, count) => until(`${count} of ${event}`, (all) => all.filter((message) => message.event === event).length >= count),
+    close: () => new Promise((resolve) => {
+      socket.once('close', resolve);
+      socket.close();
+    }),
+    /** A message of a track: the first of each ten is a key frame. */
+    film(channel, event, sequence, rendition, size) {
+      const isKey = sequence % 10 === 0;
+      const config = rendition === 'full' ? { codec: 'vp8', codedWidth: 640, codedHeight: 360 } : { codec: 'vp8', codedWidth: 320, codedHeight: 180 };
+      const members = { sequence, timestamp: sequence * 50_000, rendition, ...(isKey ? { key: true, config } : {}) };
+      const texts = [channel, event, 'video/webcodecs', '', JSON.stringify(members)].map((text) => Buffer.from(text));
+      const lengths = Buffer.alloc(2 * texts.length);
+      texts.forEach((text, index) => lengths.writeUInt16BE(text.length, 2 * index));
+      socket.send(Buffer.concat([Buffer.from([1, 0]), lengths, ...texts, Buffer.alloc(size, 0x5a)]));
+    },
+  };
+}
 
 /** A broker with an admin listener, the console open in a browser, and a way to open pages of an app. */
-async function setUp(t, hooks = null) {
+async function setUp(t, hooks = null, ofApp = []) {
   const folder = await mkdtemp(join(tmpdir(), 'protocol-tests-console-'));
   cleanup(t, () => rm(folder, { recursive: true }));
   const config = join(folder, 'heliostat.toml');
   await writeFile(config, [
     '[admin]', 'enabled = true', 'port = 0', `token = "${TOKEN}"`,
     '[[apps]]', `id = "${APP.id}"`, `key = "${APP.key}"`, `secret = "${APP.secret}"`, 'client_events = true',
-    ...(hooks ? ['[[apps.webhooks]]', `url = "${hooks.url}"`] : []), '',
+    ...(hooks ? ['[[apps.webhooks]]', `url = "${hooks.url}"`] : []), ...ofApp, '',
   ].join('\n'));
   const broker = await startBroker(t, { args: ['--config', config] });
   broker.admin = await broker.adminUrl();

@@ -15,8 +15,13 @@ pub(crate) struct Console {
 
 impl Console {
     pub(crate) fn start() -> Option<Console> {
+        Console::start_with("")
+    }
+
+    /// One whose app has more settings.
+    pub(crate) fn start_with(of_app: &str) -> Option<Console> {
         let admin = format!("[admin]\nenabled = true\nport = 0\ntoken = \"{TOKEN}\"\n");
-        let broker = Target::own(&format!("{admin}{MAIN_APP}"))?;
+        let broker = Target::own(&format!("{admin}{MAIN_APP}{of_app}"))?;
         let admin = admin_of(&broker);
         Some(Console { broker, admin })
     }
@@ -26,11 +31,19 @@ impl Console {
         format!("/console/api/apps/{}{path}", self.broker.credentials.app_id)
     }
 
+    /// What it shows of the app.
     #[track_caller]
-    fn show(&self, path: &str) -> Value {
+    pub(crate) fn show(&self, path: &str) -> Value {
         let answer = ask(&self.admin, "GET", &self.of_app(path), &bearer(TOKEN));
         assert_eq!(answer.status, 200, "{path}: {answer}");
         answer.json()
+    }
+
+    /// It is not shown.
+    #[track_caller]
+    pub(crate) fn refuse(&self, path: &str, status: u16) {
+        let answer = ask(&self.admin, "GET", &self.of_app(path), &bearer(TOKEN));
+        assert_eq!(answer.status, status, "{path}: {answer}");
     }
 
     fn post_as(&self, headers: &str, path: &str, body: &str) -> Response {

@@ -25,6 +25,7 @@ mod command_line;
 mod compose;
 mod connection;
 mod console;
+mod console_channels;
 mod console_live;
 mod counts;
 mod development;
