@@ -146,7 +146,7 @@ test('a film is watched from the console', async (t) => {
   t.after(() => clearInterval(film));
   await eachForm(browser, async (context, form, { viewport }) => {
     const console = await openPage(t, context, `${broker.admin}/console/#/channels/presence-film`, { forgive: /404/ });
-    await shown(console, '.renditions', /full.*Mbit\/s, .*frames a second/s);
+    await shown(console, '.renditions', /full.*Mbit\/s, .*frames\/s/s);
     const said = await shown(console, '.renditions', /Key frame [^·]* ago, .*after the one before/);
     assert.match(said, /640 × 360/);
     assert.match(said, /320 × 180/);
@@ -156,7 +156,7 @@ test('a film is watched from the console', async (t) => {
     // It moves by itself.
     const before = await console.textContent('.renditions');
     await console.waitForFunction((text) => document.querySelector('.renditions').textContent !== text, before);
-    await console.getByText('Those who are latest').click();
+    await console.locator('details summary').click();
     await shown(console, '.panel details td', new RegExp(viewer.socketId.replace('.', '\\.')));
     await judge(console, 'channel', viewport.width);
     await screenshot(console, `console-film-${form}`);

@@ -68,9 +68,9 @@ function one(view, app, name, about) {
     show(body, channel);
     if (subscriptionsBefore !== null && channel.subscriptions !== subscriptionsBefore) subscribers.load();
     subscriptionsBefore = channel.subscriptions;
-    if (channel.video) panels.video ??= add(videoPanel(app, name));
+    if (channel.video) panels.video ??= add(videoPanel(app, name, about));
     if (channel.history) {
-      panels.recoveries ??= add(recoveriesPanel(app, { channel: name }));
+      panels.recoveries ??= add(recoveriesPanel(app, { channel: name }, about));
       panels.history ??= add(historyPanel(app, name));
       panels.history.show(channel.history);
     }

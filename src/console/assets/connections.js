@@ -37,7 +37,7 @@ function one(view, app, socketId, about) {
   const list = entryList(about);
   const feed = new Feed({ app, socket_id: socketId }, list.heard);
   const end = closing(app, socketId);
-  const recoveries = recoveriesPanel(app, { socket_id: socketId });
+  const recoveries = recoveriesPanel(app, { socket_id: socketId }, about);
   fill(view, heading(socketId, link('connections', 'All connections'), link('send', 'Send to it', { socket_id: socketId })), body, recoveries.element, end,
     make('section', {}, make('div.section-head', {}, make('h2', { textContent: 'Live: this connection alone' }), list.controls), list.element));
   const stop = every(EVERY_MS, async () => {

@@ -16,8 +16,8 @@ export function historyPanel(app, name) {
     query: () => ({ limit: SHOWN }),
     columns: ['Time', 'Event', 'Payload', 'Position'],
     row: ({ time_ms: at, name: event, data, position }) => [
-      make('time', { dateTime: stamp(at), title: stamp(at), textContent: clock(at, true) }), event,
-      make('code.cell', { textContent: String(data ?? '').slice(0, PAYLOAD_CHARACTERS) }), make('code', { textContent: position })],
+      make('time', { dateTime: stamp(at), title: stamp(at), textContent: clock(at, true) }), make('span.word', { textContent: event }),
+      make('code.cell', { textContent: String(data ?? '').slice(0, PAYLOAD_CHARACTERS) }), make('code.position', { textContent: position })],
     caption: 'The events that the channel keeps, the newest first',
     none: 'It keeps none at present.',
     note: ({ complete }) => (complete ? null : 'What came before has gone meanwhile, or stands under another place. Look again from the newest.'),
@@ -38,7 +38,7 @@ export function historyPanel(app, name) {
 }
 
 /** A panel of who came back: to one channel, or by one connection. */
-export function recoveriesPanel(app, query) {
+export function recoveriesPanel(app, query, { status }) {
   const body = make('div');
   const element = make('section.panel', { 'aria-label': 'Who came back' }, make('h2', { textContent: 'Who came back' }), body);
   const stop = watched(body, EVERY_MS, 'It is not known who came back', async () => {
@@ -51,7 +51,7 @@ export function recoveriesPanel(app, query) {
         item.client ? make('code', { textContent: item.client, title: 'Stands for its name, which is a secret' }) : 'came with a place',
         item.events ? `${many(item.events, 'event')}, ${bytes(item.bytes)}` : 'nothing',
         make(`span.verdict-word${item.complete ? '.good' : '.bad'}`, { textContent: item.complete ? 'It has missed nothing.' : `Not all: ${item.reason}.` })]), 'Who came back'),
-    make('p.hint', { textContent: `Of node ${node} alone, the latest first.` })] : empty('Nobody of late, at this node.'));
+    status?.cluster ? make('p.hint', { textContent: `Of node ${node} alone, the latest first.` }) : null] : empty('Nobody of late, at this node.'));
   });
   return { element, stop };
 }

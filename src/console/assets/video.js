@@ -6,13 +6,13 @@ import { bytes, count, duration, empty, fill, link, make, many, meter, refill, t
 const EVERY_MS = 1000;
 
 /** What viewers see, in words behind how many they are. */
-const SEE = { full: 'see the full rendition', small: 'see the small one', waiting: 'wait for a key frame', still: 'want no frames' };
+const SEE = { full: 'in the full rendition', small: 'in the small one', waiting: 'waiting for a key frame', still: 'wanting no frames' };
 
 /** From which lateness on the broker does something about it. */
 const TONES = [[250, 'good'], [500, 'wait'], [Infinity, 'bad']];
 
 /** A panel of a channel's tracks and viewers, and what ends it. */
-export function videoPanel(app, name) {
+export function videoPanel(app, name, { status }) {
   const tracks = make('div.tracks', {}, make('p.hint', { textContent: 'Loading…' }));
   const lateness = make('div.column');
   const latest = make('div');
@@ -21,13 +21,13 @@ export function videoPanel(app, name) {
   const element = make('section.panel', { 'aria-label': 'Video' }, make('div.section-head', {}, make('h2', { textContent: 'Video' }), where), tracks, lateness, details);
   const stop = watched(tracks, EVERY_MS, 'The tracks are not to be had', async () => {
     const told = await get(of(app, 'channels', name, 'video'));
-    where.textContent = `of node ${told.node} alone`;
+    where.textContent = status?.cluster ? `of node ${told.node} alone` : '';
     refill(tracks, told.tracks.length ? told.tracks.map(trackElement) : empty('Nobody films here at present.'),
-      told.tracks.length ? meter('Kept for those who join', told.cache.bytes, told.cache.bytes_limit, `${bytes(told.cache.bytes)} of ${bytes(told.cache.bytes_limit)}`) : null);
+      told.tracks.length ? meter('Kept in the cache', told.cache.bytes, told.cache.bytes_limit, `${bytes(told.cache.bytes)} of ${bytes(told.cache.bytes_limit)}`) : null);
     fill(lateness, ...latenessOf(told.viewers));
     details.hidden = told.viewers.latest.length === 0;
-    refill(latest, table(['Connection', 'Late by', 'Waiting for it', 'Sees'], told.viewers.latest.map(({ socket_id: id, late_ms: late, waiting_bytes: waiting, sees }) => [
-      link(['connections', id], id), duration(late), bytes(waiting), sees]), 'Those who are latest'));
+    refill(latest, table(['Connection', 'Late by', 'Waiting for it', 'State'], told.viewers.latest.map(({ socket_id: id, late_ms: late, waiting_bytes: waiting, sees }) => [
+      link(['connections', id], id), duration(late), bytes(waiting), SEE[sees] ?? sees]), 'Those who are latest'));
   });
   return { element, stop };
 }
@@ -50,7 +50,7 @@ function renditionElement(told, kind, most) {
   const { rendition, alive, newest_ms: newest, codec, media_type: type, width, height, sample_rate: hertz, sound_channels: channels } = told;
   const isSound = kind === 'sound';
   const size = [width && `${width} × ${height}`, hertz && `${count(hertz / 1000)} kHz`, channels && (channels === 1 ? 'mono' : channels === 2 ? 'stereo' : `${channels} channels`)].filter(Boolean).join(', ');
-  const rate = told.bytes_per_second === null ? null : `${bitrate(told.bytes_per_second)}, ${count(told.frames_per_second)} ${isSound ? 'pieces' : 'frames'} a second`;
+  const rate = told.bytes_per_second === null ? null : `${bitrate(told.bytes_per_second)}, ${count(told.frames_per_second)} ${isSound ? 'pieces' : 'frames'}/s`;
   const words = alive ? rate ?? 'not measured yet' : `stands still for ${duration(Math.round(newest / 1000) * 1000)}`;
   const key = told.key_frame_ms === null ? null : `Key frame ${duration(Math.round(told.key_frame_ms / 100) * 100)} ago${told.key_frame_interval_ms === null ? '' : `, ${duration(Math.round(told.key_frame_interval_ms / 10) * 10)} after the one before`}`;
   return make('li', {},
@@ -61,7 +61,8 @@ function renditionElement(told, kind, most) {
 
 /** Bits a second, as those who film reckon. */
 function bitrate(bytesPerSecond) {
-  return `${bytes(bytesPerSecond * 8).replace(/B$/, 'bit')}/s`;
+  const kilobits = (bytesPerSecond * 8) / 1000;
+  return kilobits < 1000 ? `${count(kilobits)} kbit/s` : `${count(kilobits / 1000)} Mbit/s`;
 }
 
 function latenessOf({ count: viewers, without_frames: without, bands, see, whole }) {
@@ -70,7 +71,7 @@ function latenessOf({ count: viewers, without_frames: without, bands, see, whole
   const label = (until, index) => (until === null ? `over ${duration(bands[index - 1].until_ms)}` : `up to ${duration(until)}`);
   return [
     make('h3', { textContent: 'Viewers, by how late they are' }),
-    make('p.hint', { textContent: [`${many(viewers, 'viewer')}${states.length ? `: ${states.join(', ')}` : ''}`, without ? `${many(without, 'subscriber')} sent no frames` : null, whole ? null : 'not all of them could be looked at in time'].filter(Boolean).join('; ') }),
+    make('p.hint', { textContent: [`${many(viewers, 'viewer')}${states.length ? `: ${states.join(', ')}` : ''}`, without ? `${many(without, 'subscriber')} without frames` : null, whole ? null : 'not all of them could be looked at in time'].filter(Boolean).join('; ') }),
     viewers ? make('ol.bands', {}, bands.map(({ until_ms: until, viewers: here }, index) => make('li', {},
       meter(label(until, index), here, most, many(here, 'viewer'), TONES.find(([bound]) => (until ?? Infinity) <= bound)[1])))) : null,
   ];
