@@ -300,6 +300,8 @@ Examples:
                                                        publish an event, and hear whether anybody is there
   heliostat why channel --app 1001:app-key:app-secret 123.456 private-room AUTH
                                                        why was this refused?
+  heliostat doctor wss://example.com --app 1001:app-key:app-secret
+                                                       what is wrong on the way to this server?
   heliostat reload --config heliostat.toml             have it read that file again
   heliostat upgrade --config heliostat.toml            replace it by the program as it is installed now
   heliostat apps create id=chat client_events=true     add an app, also while it runs

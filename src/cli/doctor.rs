@@ -3,18 +3,26 @@
 //! Each check is a file: a part that asks, and a pure part that judges what came. What is needed to ask is in `visit`; the order,
 //! and what is tried when, in `order`.
 
+mod body_size;
 mod check;
+mod client_events;
+mod clock;
 mod connect;
 mod conversation;
 mod finding;
+mod greeting;
 mod names;
 mod order;
 mod place;
+mod refusal;
 mod report;
+mod round_trip;
+mod signature;
 mod speech;
 mod stream;
 mod tls;
 mod trust;
+mod upgrade;
 mod visit;
 
 use std::io::Write;

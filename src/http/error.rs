@@ -31,8 +31,10 @@ pub(crate) enum ApiError {
         allowed: &'static str,
     },
     /// A WebSocket endpoint was asked for without an upgrade.
-    #[error("Upgrade required: this is a WebSocket endpoint")]
+    #[error("Upgrade required: this is a WebSocket endpoint, and it was asked for {came}")]
     UpgradeRequired {
+        /// How the request came that should have been a handshake.
+        came: String,
         /// Whether the path names an app: then the upgrade may have been lost on the way here.
         is_known: bool,
     },

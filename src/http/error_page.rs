@@ -37,7 +37,7 @@ fn every_error() -> Vec<ApiError> {
     let others = [
         ApiError::NotFound(text()),
         ApiError::MethodNotAllowed { method: text(), allowed: "GET" },
-        ApiError::UpgradeRequired { is_known: true },
+        ApiError::UpgradeRequired { came: text(), is_known: true },
         ApiError::ForeignHost(text()),
         ApiError::PublicHost(text()),
         ApiError::ForeignOrigin(text()),

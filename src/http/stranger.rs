@@ -18,7 +18,7 @@ impl ApiError {
             | ApiError::HttpStreamsOff
             | ApiError::StreamOfUser => true,
             // What stands between a client and the broker may take the upgrade out of a handshake.
-            ApiError::UpgradeRequired { is_known } => !is_known,
+            ApiError::UpgradeRequired { is_known, .. } => !is_known,
             ApiError::NotAdmitted { code, .. } => is_close_of_a_stranger(*code),
             _ => false,
         }
@@ -54,8 +54,8 @@ mod tests {
             assert_eq!(error.is_of_a_stranger(), is_of_a_stranger, "{error:?}");
         }
         for (error, is_of_a_stranger) in [
-            (ApiError::UpgradeRequired { is_known: true }, false),
-            (ApiError::UpgradeRequired { is_known: false }, true),
+            (ApiError::UpgradeRequired { came: String::new(), is_known: true }, false),
+            (ApiError::UpgradeRequired { came: String::new(), is_known: false }, true),
             (ApiError::HttpStreamsOff, true),
             (ApiError::StreamOfUser, true),
             (ApiError::KeptKey, true),

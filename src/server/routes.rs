@@ -20,7 +20,7 @@ use crate::http::Arrival;
 use crate::http::{
     ApiError, Authenticated, BodyBounds, ListenerSettings, Unauthenticated, WorkerRequests, authenticated,
     batch_events, body, channels, check_signed_body, chosen_answer, close_if_stopping, events, history,
-    moved, not_allowed, preflight, segments, state_response, text_response, unix_seconds, users,
+    how_it_came, moved, not_allowed, preflight, segments, state_response, text_response, unix_seconds, users,
 };
 use crate::hub::{AppState, InjectedAnswer, Refused, Worker};
 use crate::net::{ConnectionPeers, peer_field};
@@ -234,7 +234,8 @@ async fn answer(
         ["ready"] => readiness(context, request),
         ["app", key] | ["app", key, ""] | ["r", _, "app", key] | ["r", _, "app", key, ""] => {
             let is_known = names_an_app(context, request, key);
-            Err(ApiError::UpgradeRequired { is_known })
+            let came = how_it_came(request.version(), request.headers());
+            Err(ApiError::UpgradeRequired { came, is_known })
         }
         // One official library leaves the app out of this path; the key tells which it is.
         ["apps", ..] | ["users", _, "terminate_connections"] => {

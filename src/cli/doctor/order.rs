@@ -10,10 +10,21 @@ use tokio::time::Instant;
 use super::check::Check;
 use super::finding::{CheckOutcome, Finding, Mark};
 use super::visit::Visit;
-use super::{connect, names, tls};
+use super::{body_size, client_events, clock, connect, greeting, names, round_trip, signature, tls, upgrade};
 
 /// All of them. What a check needs stands before it.
-pub(super) const ORDER: [&Check; 3] = [&names::CHECK, &connect::CHECK, &tls::CHECK];
+pub(super) const ORDER: [&Check; 10] = [
+    &names::CHECK,
+    &connect::CHECK,
+    &tls::CHECK,
+    &clock::CHECK,
+    &upgrade::CHECK,
+    &greeting::CHECK,
+    &signature::CHECK,
+    &round_trip::CHECK,
+    &client_events::CHECK,
+    &body_size::CHECK,
+];
 
 /// How long all of them may take together.
 pub(super) const WHOLE: Duration = Duration::from_secs(300);

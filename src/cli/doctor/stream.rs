@@ -75,6 +75,9 @@ pub(super) enum UnheardError {
     /// Something of a WebSocket.
     #[error("{0}")]
     Socket(#[from] SocketError),
+    /// A WebSocket was asked for, and this status came.
+    #[error("a WebSocket was refused with the status {0}")]
+    NoSocket(u16),
     /// Nothing came in time.
     #[error("nothing came within {} s", .0.as_secs())]
     Timeout(Duration),

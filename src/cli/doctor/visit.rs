@@ -9,11 +9,11 @@ use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use rustls::ClientConfig;
 use url::Url;
 
-use super::conversation::Greeting;
+use super::conversation::{Conversation, Greeting};
 use super::place::CheckedPlace;
 use super::stream::{HeardAnswer, UnheardError, exchange, open, send};
 use super::trust::{IndulgentVerifier, indulgent_tls};
-use crate::cli::remote::{GivenApp, SignedUrl};
+use crate::cli::remote::{GivenApp, SignedUrl, path_of};
 use crate::cli::web_socket::{ByteStream, HandshakeAnswer, shake_hands};
 use crate::http::unix_seconds;
 use crate::outbound::{AGENT, ConnectorError, TrustedFile};
@@ -141,7 +141,18 @@ impl Visit {
         send(self.open(place).await?, request).await
     }
 
-    /// Asks the HTTP API for what is at this path below the app's, signed: with the server's time where that is known.
+    /// A client that has come in at the path of the app's key, and has heard nothing yet.
+    ///
+    /// # Errors
+    /// If there is no WebSocket.
+    pub(super) async fn converse(&self) -> Result<Conversation, UnheardError> {
+        let answer = self.shake_hands(&self.socket_url(), &[]).await?;
+        let refused = |_| UnheardError::NoSocket(answer.head.status.as_u16());
+        answer.socket.map(Conversation::over).map_err(refused)
+    }
+
+    /// Asks the HTTP API for what is at this path below the app's, signed: with the server's time where that is known, and
+    /// over the path that the server is known to see.
     ///
     /// # Errors
     /// If no answer comes.
@@ -152,27 +163,45 @@ impl Visit {
         pairs: &[(&str, &str)],
         body: String,
     ) -> Result<HeardAnswer, UnheardError> {
-        let url = self.signed_url(method, below, pairs, &body, self.signs_prefix);
-        let headers =
-            if body.is_empty() { [].as_slice() } else { &[(CONTENT_TYPE.as_str(), "application/json")] };
-        self.ask(&self.api, method, &url, headers, body).await
+        let signed = self.sign(method, below, pairs, &body);
+        self.ask_at(method, &signed.url, body).await
+    }
+
+    /// The same, at an address that is signed already.
+    ///
+    /// # Errors
+    /// If no answer comes.
+    pub(super) async fn ask_at(
+        &self,
+        method: &str,
+        url: &Url,
+        body: String,
+    ) -> Result<HeardAnswer, UnheardError> {
+        let json = [(CONTENT_TYPE.as_str(), "application/json")];
+        let headers = if body.is_empty() { &json[..0] } else { &json };
+        self.ask(&self.api, method, url, headers, body).await
     }
 
     /// The address of a signed request to what is at this path below the app's. The prefix is sent in any case.
-    pub(super) fn signed_url(
+    pub(super) fn sign(
         &self,
         method: &str,
         below: &str,
         pairs: &[(&str, &str)],
         body: &str,
-        signs_prefix: bool,
-    ) -> Url {
-        let path = crate::cli::remote::path_of(&["apps", &self.app.id], &[]) + below;
-        let signed_path = if signs_prefix { format!("{}{path}", self.api.prefix()) } else { path.clone() };
+    ) -> SignedAddress {
+        let path = path_of(&["apps", &self.app.id], &[]) + below;
+        let prefix = if self.signs_prefix { self.api.prefix() } else { "" };
         let now = unix_seconds().saturating_add_signed(self.clock_ahead);
-        let signed = SignedUrl::of(&self.app, method, &signed_path, pairs, body, now);
-        self.api.at(&path, &signed.query)
+        let signed = SignedUrl::of(&self.app, method, &format!("{prefix}{path}"), pairs, body, now);
+        SignedAddress { url: self.api.at(&path, &signed.query), string_to_sign: signed.string_to_sign }
     }
+}
+
+/// The address of a request with its signature, and what was signed.
+pub(super) struct SignedAddress {
+    pub(super) url: Url,
+    pub(super) string_to_sign: String,
 }
 
 fn request(

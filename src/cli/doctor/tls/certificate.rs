@@ -73,7 +73,7 @@ pub(super) fn judge_certificates(host: &str, seen: &SeenCertificates, now: u64) 
     };
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     let mut findings: Vec<Finding> =
-        [judge_dates(&facts, now), judge_names(host, &facts, &seen.own), judge_chain(&facts, seen)]
+        [judge_dates(&facts, now), judge_names(host, &facts, &seen.own), judge_chain(&facts, seen, now)]
             .into_iter()
             .flatten()
             .map(|(is_fault, came, change)| {
@@ -135,7 +135,7 @@ fn judge_names(host: &str, facts: &CertificateFacts, own: &CertificateDer<'_>) -
     Some((true, format!("its certificate is not for {host} but for {names}"), change))
 }
 
-fn judge_chain(facts: &CertificateFacts, seen: &SeenCertificates) -> Option<CertificateFault> {
+fn judge_chain(facts: &CertificateFacts, seen: &SeenCertificates, now: i64) -> Option<CertificateFault> {
     let Err(fault) = &seen.verdict else { return None };
     let issuer = &facts.issuer;
     match fault {
@@ -148,11 +148,20 @@ fn judge_chain(facts: &CertificateFacts, seen: &SeenCertificates) -> Option<Cert
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        ) => (!is_of_own(fault, facts)).then(|| {
+        ) => (facts.not_before..=facts.not_after).contains(&now).then(|| {
             let came =
                 "one of the certificates between its own and a known authority is out of date".to_owned();
             (true, came, "serve the chain that the authority hands out now (fullchain.pem)".to_owned())
         }),
+        TlsFault::InvalidCertificate(CertificateError::Other(other)) if is_of_authority(other) => {
+            let change = "many clients refuse it whoever vouches for it: make one with CA:FALSE for the server (openssl req -x509 \
+                          makes authorities unless told otherwise), or get one of a public authority";
+            Some((
+                true,
+                "its certificate is that of an authority, not of a server".to_owned(),
+                change.to_owned(),
+            ))
+        }
         TlsFault::InvalidCertificate(CertificateError::UnknownIssuer) if facts.signs_itself => {
             let change = "clients refuse it: get a certificate of a public authority (Let's Encrypt), or have every client \
                           trust this one, and name its file here by --ca-file";
@@ -179,21 +188,88 @@ fn judge_chain(facts: &CertificateFacts, seen: &SeenCertificates) -> Option<Cert
     }
 }
 
-/// Whether it is the server's own certificate that is out of date.
-fn is_of_own(fault: &TlsFault, facts: &CertificateFacts) -> bool {
-    let seconds = |time: &rustls::pki_types::UnixTime| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    match fault {
-        TlsFault::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
-            seconds(not_after) == facts.not_after
-        }
-        TlsFault::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
-            seconds(not_before) == facts.not_before
-        }
-        _ => true,
-    }
+/// Whether the certificate may vouch for others, and is none of a server.
+fn is_of_authority(error: &rustls::OtherError) -> bool {
+    format!("{error:?}").contains("CaUsedAsEndEntity")
 }
 
 /// A day, of seconds since 1970.
 fn date(seconds: i64) -> String {
     ASN1Time::from_timestamp(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, Issuer, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::cli::doctor::finding::Mark;
+
+    /// 2026-06-01.
+    const NOW: u64 = 1_780_272_000;
+
+    /// A certificate for this name until this year's first of July, signed by itself or by an authority.
+    fn certificate(name: &str, until: i32, by_authority: bool) -> CertificateDer<'static> {
+        let params = |name: &str| {
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(until, 7, 1);
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let key = KeyPair::generate().unwrap();
+        if by_authority {
+            let issuer = Issuer::new(params("authority.test"), KeyPair::generate().unwrap());
+            return params(name).signed_by(&key, &issuer).unwrap().der().clone();
+        }
+        params(name).self_signed(&key).unwrap().der().clone()
+    }
+
+    fn judged(
+        own: CertificateDer<'static>,
+        others: usize,
+        verdict: Result<(), CertificateError>,
+    ) -> Vec<Finding> {
+        let others = vec![own.clone(); others];
+        let verdict = verdict.map_err(TlsFault::InvalidCertificate);
+        judge_certificates("h.test", &SeenCertificates { own, others, verdict }, NOW)
+    }
+
+    #[test]
+    fn a_sound_certificate_is_told_with_its_names_and_its_end() {
+        let found = judged(certificate("h.test", 2027, true), 1, Ok(()));
+        assert_eq!((found.len(), found[0].mark), (1, Mark::Ok));
+        assert!(found[0].came.contains("for h.test, and valid for 395 more days"), "{:?}", found[0]);
+    }
+
+    #[test]
+    fn each_thing_that_is_wrong_is_told_by_itself() {
+        let unknown = Err(CertificateError::UnknownIssuer);
+        let came =
+            |found: Vec<Finding>| found.into_iter().map(|one| (one.mark, one.came)).collect::<Vec<_>>();
+        let all = came(judged(certificate("other.test", 2021, false), 0, unknown.clone()));
+        for ((mark, came), word) in all.iter().zip([
+            "has expired 1796 days ago",
+            "not for h.test but for other.test",
+            "signed by itself alone",
+        ]) {
+            assert!(*mark == Mark::Fault && came.contains(word), "{came}");
+        }
+        assert_eq!(all.len(), 3);
+        let alone = came(judged(certificate("h.test", 2027, true), 0, unknown.clone()));
+        assert!(alone[0].1.contains("its own certificate alone") && alone.len() == 1, "{alone:?}");
+        let private = came(judged(certificate("h.test", 2027, true), 1, unknown));
+        assert!(private[0].1.contains("not publicly trusted") && private.len() == 1, "{private:?}");
+        let between = came(judged(certificate("h.test", 2027, true), 1, Err(CertificateError::Expired)));
+        assert!(between[0].1.contains("between its own and a known authority"), "{between:?}");
+    }
+
+    #[test]
+    fn what_ends_soon_is_warned_of() {
+        let own = certificate("h.test", 2026, true);
+        let week_before = 1_782_864_000 - 7 * 24 * 60 * 60;
+        let seen = SeenCertificates { own, others: Vec::new(), verdict: Ok(()) };
+        let found = judge_certificates("h.test", &seen, week_before);
+        assert!(found[0].mark == Mark::Warning && found[0].came.contains("expires in 7 days"), "{found:?}");
+    }
 }

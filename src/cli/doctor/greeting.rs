@@ -1,0 +1,205 @@
+//! What the server says first to a client with this key, and what it closes the connection with if it does not let it in.
+
+use std::time::{Duration, Instant};
+
+use super::check::Check;
+use super::conversation::{Conversation, Greeting, HeardNext, read_greeting};
+use super::finding::{CheckOutcome, Finding};
+use super::place::CheckedPlace;
+use super::stream::UnheardError;
+use super::visit::Visit;
+
+pub(super) const CHECK: Check = Check {
+    name: "greeting",
+    tries: "the server's first words to a client with this key",
+    needs: &["upgrade"],
+    within: Duration::from_secs(20),
+    run: |visit| Box::pin(greet(visit)),
+};
+
+/// How long the first word may take. Clients wait for some 10 s at the most.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(8);
+
+async fn greet(visit: &mut Visit) -> CheckOutcome {
+    let begun = Instant::now();
+    let opened = visit.converse().await;
+    let mut conversation = match opened {
+        Ok(conversation) => conversation,
+        Err(error) => return judge(&visit.sockets, &Err(error), begun.elapsed()).0.into(),
+    };
+    let heard = first_word(&mut conversation).await;
+    let (finding, greeting) = judge(&visit.sockets, &heard, begun.elapsed());
+    visit.greeting = greeting;
+    finding.into()
+}
+
+/// The first that comes, but for pings.
+async fn first_word(conversation: &mut Conversation) -> Result<HeardNext, UnheardError> {
+    let heard = async {
+        loop {
+            match conversation.hear().await? {
+                HeardNext::Ping => {}
+                other => return Ok(other),
+            }
+        }
+    };
+    let late = Err(UnheardError::Timeout(GREETING_TIMEOUT));
+    tokio::time::timeout(GREETING_TIMEOUT, heard).await.unwrap_or(late)
+}
+
+/// What to think of the first word, and the greeting if it is one.
+fn judge(
+    place: &CheckedPlace,
+    heard: &Result<HeardNext, UnheardError>,
+    took: Duration,
+) -> (Finding, Option<Greeting>) {
+    let tried = "the server's first words";
+    let closed = |code: u16, reason: &str| {
+        let came = format!("it closed the connection with {code}: {reason}");
+        (Finding::fault(tried, came, what_code_wants(place, code, reason)), None)
+    };
+    match heard {
+        Ok(HeardNext::Event(event)) => {
+            if let Some(greeting) = read_greeting(event) {
+                return (judge_greeting(tried, &greeting, took), Some(greeting));
+            }
+            if event.event == "pusher:error" {
+                let code = event.data["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+                return closed(code.unwrap_or_default(), event.data["message"].as_str().unwrap_or_default());
+            }
+            let came = format!("{} instead of pusher:connection_established", event.event);
+            (Finding::fault(tried, came, another_server()), None)
+        }
+        Ok(HeardNext::Closed(Some((code, reason)))) => closed(*code, reason),
+        Ok(HeardNext::Closed(None) | HeardNext::Ended) => {
+            let change = "the proxy or the broker ended it: see both logs; a proxy that knows nothing of WebSockets behind its \
+                          101 does this, and so do some firewalls";
+            (Finding::fault(tried, "the connection ended before any came", change), None)
+        }
+        Ok(HeardNext::Gibberish(text)) => {
+            (Finding::fault(tried, format!("no event of Pusher Channels: {text:?}"), another_server()), None)
+        }
+        // Pings were passed over.
+        Ok(HeardNext::Ping) => (Finding::fault(tried, "nothing but pings", another_server()), None),
+        Err(error) => {
+            let change = "the upgrade came through and what follows does not: see whether the proxy keeps back what the broker \
+                          sends, and whether the broker is overloaded";
+            (Finding::fault(tried, error.to_string(), change), None)
+        }
+    }
+}
+
+fn another_server() -> &'static str {
+    "another WebSocket server answers there: see where the proxy passes this path to"
+}
+
+fn judge_greeting(tried: &str, greeting: &Greeting, took: Duration) -> Finding {
+    let Greeting { socket_id, activity_timeout } = greeting;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !socket_id.split_once('.').is_some_and(|(one, other)| digits(one) && digits(other)) {
+        let change = "server libraries sign nothing for it, they want digits, a dot and digits: this is an error of the server";
+        return Finding::fault(tried, format!("the socket id is {socket_id:?}"), change);
+    }
+    let millis = took.as_millis();
+    match activity_timeout {
+        None | Some(0) => {
+            let change = "pusher-js gives up on such a greeting: this is an error of the server";
+            Finding::fault(tried, "the greeting has no activity_timeout", change)
+        }
+        Some(seconds) => Finding::ok(
+            tried,
+            format!(
+                "it knows the key and let the client in after {millis} ms, as {socket_id}; clients ping after {seconds} s of \
+                 silence"
+            ),
+        ),
+    }
+}
+
+/// What to do about a code that a connection was closed with.
+fn what_code_wants(place: &CheckedPlace, code: u16, reason: &str) -> String {
+    let prefix = if place.prefix().is_empty() { "none" } else { place.prefix() };
+    match code {
+        1001 | 4200 => "the server was about to end, or wants clients to come again: try again".to_owned(),
+        1006 | 1011 => "the server has failed: see its log".to_owned(),
+        4000 => "the app takes TLS only, and the broker does not know that this came by TLS: have the proxy send \
+                 X-Forwarded-Proto: https, and name the proxy in server.trusted_proxies; or use wss://"
+            .to_owned(),
+        4001 => "no app there has this key: compare it with that of the server's configuration (it is the key, not the id and \
+                 not the secret, without spaces); if it is the same, this address leads to another server, or to one that has \
+                 not read its configuration again"
+            .to_owned(),
+        4003 => "the app is switched off: switch it on (heliostat apps enable ID)".to_owned(),
+        4004 => "the app has all the connections that it may have: raise its limit (limits.connections), or see who holds them \
+                 (heliostat connections)"
+            .to_owned(),
+        4005 => format!(
+            "the path that came to the broker is none of its own: have the proxy pass /app/… on as it comes, and let \
+             server.path_prefix be what comes before it there (in nginx a / behind the address of proxy_pass cuts the \
+             location away); in the address given here it is {prefix}"
+        ),
+        4006..=4008 => {
+            "the proxy has changed or lost the query of the address: have it pass ?protocol=7&… on as it comes".to_owned()
+        }
+        4009 if reason.to_lowercase().contains("origin") => {
+            "the app names the origins that it takes, and this came with none or another: see allowed_origins of the app".to_owned()
+        }
+        4009 => "the app wants connections to sign in: that is for its clients to do".to_owned(),
+        4100 => "the server has no room, or has refused this address too often (server.max_connections, \
+                 server.max_connections_per_address, server.max_refusals_per_address_per_minute): wait a minute; if it is the \
+                 address of the proxy that counts, name it in server.trusted_proxies"
+            .to_owned(),
+        _ => "see the log of the server, which says why".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::conversation::read_event;
+    use super::super::finding::Mark;
+    use super::*;
+
+    fn judged(heard: HeardNext) -> (Finding, Option<Greeting>) {
+        judge(&CheckedPlace::read("wss://h/x").unwrap(), &Ok(heard), Duration::from_millis(5))
+    }
+
+    fn event(name: &str, data: serde_json::Value) -> HeardNext {
+        HeardNext::Event(read_event(&json!({ "event": name, "data": data }).to_string()).unwrap())
+    }
+
+    #[test]
+    fn a_greeting_is_kept_if_clients_can_use_it() {
+        let established = "pusher:connection_established";
+        let (finding, greeting) =
+            judged(event(established, json!({ "socket_id": "1.2", "activity_timeout": 120 })));
+        assert_eq!((finding.mark, greeting.unwrap().socket_id.as_str()), (Mark::Ok, "1.2"));
+        for data in [json!({ "socket_id": "1.2" }), json!({ "socket_id": "abc", "activity_timeout": 30 })] {
+            assert_eq!(judged(event(established, data)).0.mark, Mark::Fault);
+        }
+    }
+
+    #[test]
+    fn codes_are_told_with_what_they_want() {
+        for (code, reason, word) in [
+            (4001, "Could not find app", "the key, not the id"),
+            (4000, "", "X-Forwarded-Proto"),
+            (4005, "", "server.path_prefix"),
+            (4009, "Origin not allowed", "allowed_origins"),
+            (4100, "", "trusted_proxies"),
+        ] {
+            let closed = HeardNext::Closed(Some((code, reason.to_owned())));
+            let error = event("pusher:error", json!({ "code": code, "message": reason }));
+            for heard in [closed, error] {
+                let (finding, greeting) = judged(heard);
+                assert_eq!((finding.mark, greeting), (Mark::Fault, None));
+                assert!(finding.came.contains(&code.to_string()), "{finding:?}");
+                assert!(finding.change.as_ref().unwrap().contains(word), "{finding:?}");
+            }
+        }
+        for heard in [HeardNext::Ended, HeardNext::Closed(None), HeardNext::Gibberish("hello".into())] {
+            assert_eq!(judged(heard).0.mark, Mark::Fault);
+        }
+    }
+}
