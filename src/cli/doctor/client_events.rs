@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::check::Check;
-use super::conversation::{Conversation, HeardNext};
+use super::conversation::{ClientConversation, HeardNext};
 use super::finding::{CheckOutcome, Finding};
 use super::round_trip::subscribed;
 use super::stream::UnheardError;
@@ -62,7 +62,7 @@ async fn send(visit: &mut Visit) -> CheckOutcome {
 }
 
 /// The message of the next event of this name, or why there is none.
-async fn next(conversation: &mut Conversation, event: &str) -> Result<String, String> {
+async fn next(conversation: &mut ClientConversation, event: &str) -> Result<String, String> {
     match conversation.hear_of(&[event]).await {
         Ok(HeardNext::Event(event)) => {
             Ok(event.data["message"].as_str().unwrap_or("without a reason").to_owned())

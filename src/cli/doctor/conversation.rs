@@ -8,7 +8,7 @@ use crate::cli::web_socket::{ClientSocket, SocketMessage};
 
 /// What the server says first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Greeting {
+pub(super) struct HeardGreeting {
     pub(super) socket_id: String,
     /// Seconds after which a client pings; none if the server did not say.
     pub(super) activity_timeout: Option<u64>,
@@ -38,11 +38,11 @@ pub(super) enum HeardNext {
 }
 
 /// A client that is connected.
-pub(super) struct Conversation(ClientSocket);
+pub(super) struct ClientConversation(ClientSocket);
 
-impl Conversation {
+impl ClientConversation {
     pub(super) fn over(socket: ClientSocket) -> Self {
-        Conversation(socket)
+        ClientConversation(socket)
     }
 
     /// The next that is to be heard.
@@ -125,10 +125,10 @@ pub(super) fn read_event(text: &str) -> Option<HeardEvent> {
 }
 
 /// The greeting, if the event is one.
-pub(super) fn read_greeting(event: &HeardEvent) -> Option<Greeting> {
+pub(super) fn read_greeting(event: &HeardEvent) -> Option<HeardGreeting> {
     let is_one = ["pusher:connection_established", "connection_established"].contains(&event.event.as_str());
     let socket_id = event.data["socket_id"].as_str().filter(|_| is_one)?.to_owned();
-    Some(Greeting { socket_id, activity_timeout: event.data["activity_timeout"].as_u64() })
+    Some(HeardGreeting { socket_id, activity_timeout: event.data["activity_timeout"].as_u64() })
 }
 
 #[cfg(test)]
@@ -140,10 +140,10 @@ mod tests {
         let greeting = |text: &str| read_greeting(&read_event(text).unwrap());
         let data = r#"{"socket_id":"1.2","activity_timeout":120}"#;
         let ours = json!({ "event": "pusher:connection_established", "data": data }).to_string();
-        let expected = Greeting { socket_id: "1.2".into(), activity_timeout: Some(120) };
+        let expected = HeardGreeting { socket_id: "1.2".into(), activity_timeout: Some(120) };
         assert_eq!(greeting(&ours), Some(expected));
         let object = r#"{"event":"pusher:connection_established","data":{"socket_id":"3.4"}}"#;
-        assert_eq!(greeting(object), Some(Greeting { socket_id: "3.4".into(), activity_timeout: None }));
+        assert_eq!(greeting(object), Some(HeardGreeting { socket_id: "3.4".into(), activity_timeout: None }));
         assert_eq!(greeting(r#"{"event":"pusher:error","data":{"code":4001}}"#), None);
         assert_eq!(read_event("hello"), None);
     }

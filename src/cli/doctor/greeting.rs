@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::check::Check;
-use super::conversation::{Conversation, Greeting, HeardNext, read_greeting};
+use super::conversation::{ClientConversation, HeardGreeting, HeardNext, read_greeting};
 use super::finding::{CheckOutcome, Finding};
 use super::place::CheckedPlace;
 use super::stream::UnheardError;
@@ -34,7 +34,7 @@ async fn greet(visit: &mut Visit) -> CheckOutcome {
 }
 
 /// The first that comes, but for pings.
-async fn first_word(conversation: &mut Conversation) -> Result<HeardNext, UnheardError> {
+async fn first_word(conversation: &mut ClientConversation) -> Result<HeardNext, UnheardError> {
     let heard = async {
         loop {
             match conversation.hear().await? {
@@ -52,7 +52,7 @@ fn judge(
     place: &CheckedPlace,
     heard: &Result<HeardNext, UnheardError>,
     took: Duration,
-) -> (Finding, Option<Greeting>) {
+) -> (Finding, Option<HeardGreeting>) {
     let tried = "the server's first words";
     let closed = |code: u16, reason: &str| {
         let came = format!("it closed the connection with {code}: {reason}");
@@ -93,8 +93,8 @@ fn another_server() -> &'static str {
     "another WebSocket server answers there: see where the proxy passes this path to"
 }
 
-fn judge_greeting(tried: &str, greeting: &Greeting, took: Duration) -> Finding {
-    let Greeting { socket_id, activity_timeout } = greeting;
+fn judge_greeting(tried: &str, greeting: &HeardGreeting, took: Duration) -> Finding {
+    let HeardGreeting { socket_id, activity_timeout } = greeting;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !socket_id.split_once('.').is_some_and(|(one, other)| digits(one) && digits(other)) {
         let change = "server libraries sign nothing for it, they want digits, a dot and digits: this is an error of the server";
@@ -161,7 +161,7 @@ mod tests {
     use super::super::finding::Mark;
     use super::*;
 
-    fn judged(heard: HeardNext) -> (Finding, Option<Greeting>) {
+    fn judged(heard: HeardNext) -> (Finding, Option<HeardGreeting>) {
         judge(&CheckedPlace::read("wss://h/x").unwrap(), &Ok(heard), Duration::from_millis(5))
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::check::Check;
-use super::conversation::{Conversation, HeardNext};
+use super::conversation::{ClientConversation, HeardNext};
 use super::finding::{CheckOutcome, Finding};
 use super::refusal::{JudgedAnswer, read_status};
 use super::stream::UnheardError;
@@ -77,7 +77,7 @@ fn who_lost_it(visit: &Visit) -> String {
 }
 
 /// A client that is subscribed to the channel, or what is in the way.
-pub(super) async fn subscribed(visit: &Visit) -> Result<Conversation, Finding> {
+pub(super) async fn subscribed(visit: &Visit) -> Result<ClientConversation, Finding> {
     let tried = "a subscription to a private channel";
     let failed = |error: UnheardError| {
         let change = "the connection fails once it is used: see the logs of the proxy and the broker";
@@ -140,7 +140,7 @@ fn judge_refusal(answer: JudgedAnswer<'_>) -> String {
 }
 
 /// Whether this one comes before the connection ends.
-async fn heard(listener: &mut Conversation, number: usize) -> Result<bool, UnheardError> {
+async fn heard(listener: &mut ClientConversation, number: usize) -> Result<bool, UnheardError> {
     loop {
         match listener.hear_of(&[EVENT]).await? {
             HeardNext::Event(event) if event.data["number"] == number => return Ok(true),

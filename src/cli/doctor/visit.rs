@@ -9,7 +9,7 @@ use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use rustls::ClientConfig;
 use url::Url;
 
-use super::conversation::{Conversation, Greeting};
+use super::conversation::{ClientConversation, HeardGreeting};
 use super::place::CheckedPlace;
 use super::stream::{HeardAnswer, UnheardError, exchange, open, send};
 use super::trust::{IndulgentVerifier, indulgent_tls};
@@ -28,7 +28,7 @@ pub(super) struct Visit {
     /// A private channel that nobody else uses.
     pub(super) channel: String,
     /// What the server said first to the client that came in.
-    pub(super) greeting: Option<Greeting>,
+    pub(super) greeting: Option<HeardGreeting>,
     /// Seconds by which the server's clock is ahead of this machine's; requests are signed with its time.
     pub(super) clock_ahead: i64,
     /// Whether requests are signed with the prefix of the path: the server sees it.
@@ -145,10 +145,10 @@ impl Visit {
     ///
     /// # Errors
     /// If there is no WebSocket.
-    pub(super) async fn converse(&self) -> Result<Conversation, UnheardError> {
+    pub(super) async fn converse(&self) -> Result<ClientConversation, UnheardError> {
         let answer = self.shake_hands(&self.socket_url(), &[]).await?;
         let refused = |_| UnheardError::NoSocket(answer.head.status.as_u16());
-        answer.socket.map(Conversation::over).map_err(refused)
+        answer.socket.map(ClientConversation::over).map_err(refused)
     }
 
     /// Asks the HTTP API for what is at this path below the app's, signed: with the server's time where that is known, and
