@@ -219,7 +219,7 @@ impl Server {
         let metrics = metrics_of(told, &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
         let admin = admin.zip(usage.clone()).map(|(sockets, usage)| {
             let api = api(&parts.config, managed.clone(), &reloader);
-            let told = (&reloader, written_config);
+            let told = (&reloader, written_config, joining.as_ref().map(JoiningNode::view));
             admin_listener(sockets, &parts, (watchers, &webhooks), (api, metrics.clone(), usage), told)
         });
         if let Some(joining) = &mut joining {
@@ -315,12 +315,15 @@ fn readiness_of(
     })
 }
 
+/// What the console tells besides: the apps as they are configured, the configuration, and the node among others.
+type AdminFacts<'a> = (&'a Reloader, Option<String>, Option<Arc<dyn ClusterView>>);
+
 /// The console, for the admin listener.
 fn console(
     parts: &ServiceParts,
     (watchers, webhooks): (Arc<Watchers>, &Webhooks),
     apps_api: Arc<AppsApi>,
-    (reloader, written_config): (&Reloader, Option<String>),
+    (reloader, written_config, cluster): AdminFacts<'_>,
 ) -> Arc<Console> {
     Arc::new(Console::new(ConsoleParts {
         hub: Arc::clone(&parts.hub),
@@ -330,6 +333,7 @@ fn console(
         webhooks: webhooks.clone(),
         wire: Arc::clone(&parts.wire),
         running: Arc::new(reloader.clone()),
+        cluster,
         written_config,
         body_timeout: parts.config.server.http_request_timeout,
     }))
@@ -341,7 +345,7 @@ fn admin_listener(
     parts: &ServiceParts,
     watched: (Arc<Watchers>, &Webhooks),
     (api, metrics, usage): (Arc<AppsApi>, Metrics, UsageBook),
-    told: (&Reloader, Option<String>),
+    told: AdminFacts<'_>,
 ) -> AdminListener {
     let console = console(parts, watched, Arc::clone(&api), told);
     let admin = admin_of(parts, metrics, usage, (api, Arc::clone(&console)));

@@ -14,6 +14,7 @@ mod fields;
 mod filming;
 mod handed;
 mod notice;
+mod question;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ use super::shared_settings::SettingDigests;
 pub(crate) use facts::{AppFact, FactList, FactListBuilder};
 pub(super) use fields::{FieldReader, FieldWriter, Malformed};
 pub(crate) use notice::{CarriedNotice, NoticeMessage};
+pub(crate) use question::QuestionWord;
 
 /// The version of the format. What can be passed over by those who do not know it needs no other.
 const FORMAT: u8 = 1;
@@ -77,6 +79,8 @@ pub(crate) enum Content {
     KeyframesWanted { app: Arc<str>, wanted: Box<KeyframesWanted> },
     /// On the subject of state, or to a node where somebody else films: a client of the node films a track.
     FilmingClaimed { app: Arc<str>, claim: Box<FilmingClaim> },
+    /// To one node: what those who run the broker want to know of it; and to the one that has asked: what it is told.
+    Question { number: u64, word: QuestionWord },
     /// On the subject of a channel with a history: the node has accepted events before that it could not keep.
     EventsLost,
 }
@@ -195,6 +199,7 @@ const HANDED_OVER: u8 = 11;
 const CLIENT_NAME: u8 = 13;
 const KEYFRAMES_WANTED: u8 = 14;
 const FILMING_CLAIMED: u8 = 15;
+const QUESTION: u8 = 16;
 
 const NAME_WAS_THERE: u8 = 0;
 const NAME_TAKEN: u8 = 1;
@@ -261,6 +266,10 @@ impl Envelope {
             Content::FilmingClaimed { app, claim } => {
                 out.text(app);
                 filming::write_claim(claim, &mut out);
+            }
+            Content::Question { number, word } => {
+                out.number(*number);
+                word.write(&mut out);
             }
         }
         out.finish()
@@ -332,6 +341,10 @@ impl Envelope {
                 let app = fields.text()?.into();
                 Content::FilmingClaimed { app, claim: Box::new(filming::read_claim(&mut fields)?) }
             }
+            QUESTION => {
+                let number = fields.number()?;
+                Content::Question { number, word: QuestionWord::read(&mut fields)? }
+            }
             EVENTS_LOST => Content::EventsLost,
             other => return Err(Unreadable::Kind(other)),
         };
@@ -356,6 +369,7 @@ impl Content {
             Content::ClientName { .. } => CLIENT_NAME,
             Content::KeyframesWanted { .. } => KEYFRAMES_WANTED,
             Content::FilmingClaimed { .. } => FILMING_CLAIMED,
+            Content::Question { .. } => QUESTION,
             Content::EventsLost => EVENTS_LOST,
         }
     }
@@ -373,6 +387,7 @@ impl Content {
                 | Content::SnapshotPart(SnapshotPart { facts, .. }) => facts.bytes(),
                 Content::ToSocket { frame, .. } => frame.websocket().len(),
                 Content::Notice(message) => message.bytes(),
+                Content::Question { word, .. } => word.bytes(),
                 Content::HandedOver { handed: HandedOver::Remembered { frame, .. }, .. } => {
                     frame.websocket().len()
                 }

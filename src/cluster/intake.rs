@@ -264,12 +264,33 @@ impl<A: Adapter> WordReader<A> {
                     let _ = self.requests.try_send((from, request));
                 }
             }
-            (Subject::State, Content::Terminate { app, user_id }) => {
-                self.hub.terminate_from_elsewhere(&app, &user_id);
-            }
             (Subject::Node(_), Content::SnapshotPart(part)) => {
                 self.node.views.lock().hears_part(from, Instant::now().into_std());
                 self.change_view(from, |replica, each| replica.part(&part, each));
+            }
+            (Subject::Node(_), Content::HandedOver { app, handed })
+                if self.node.standing == Standing::After =>
+            {
+                self.node.views.lock().hears_part(from, Instant::now().into_std());
+                self.node.take_handed(&self.hub, &app, handed);
+            }
+            (subject @ Subject::Channel { .. }, Content::EventsLost) => self.take_lost(&subject, from),
+            (
+                Subject::Node(_),
+                Content::HandedOver { app, handed: HandedOver::NameAsked { asked, key, name } },
+            ) if self.node.standing == Standing::Before => {
+                let note = self.hub.give_name(&app, &key, &name);
+                self.node.say_name(from, app, HandedOver::NameGiven { asked, note });
+            }
+            (subject, content) => self.take_direct(from, &subject, content),
+        }
+    }
+
+    /// What is said to one node or to all, and is none of the above.
+    fn take_direct(&self, from: NodeId, subject: &Subject, content: Content) {
+        match (subject, content) {
+            (Subject::State, Content::Terminate { app, user_id }) => {
+                self.hub.terminate_from_elsewhere(&app, &user_id);
             }
             (Subject::Node(_), Content::ToSocket { app, socket, frame }) => {
                 self.hub.send_to_socket_from_elsewhere(&app, socket, frame);
@@ -287,19 +308,8 @@ impl<A: Adapter> WordReader<A> {
                 NameWord::Taken { turn } => self.hub.name_taken_elsewhere(number, (from, turn)),
                 NameWord::WasThere => self.hub.name_was_there_elsewhere(number),
             },
-            (Subject::Node(_), Content::HandedOver { app, handed })
-                if self.node.standing == Standing::After =>
-            {
-                self.node.views.lock().hears_part(from, Instant::now().into_std());
-                self.node.take_handed(&self.hub, &app, handed);
-            }
-            (subject @ Subject::Channel { .. }, Content::EventsLost) => self.take_lost(&subject, from),
-            (
-                Subject::Node(_),
-                Content::HandedOver { app, handed: HandedOver::NameAsked { asked, key, name } },
-            ) if self.node.standing == Standing::Before => {
-                let note = self.hub.give_name(&app, &key, &name);
-                self.node.say_name(from, app, HandedOver::NameGiven { asked, note });
+            (Subject::Node(_), Content::Question { number, word }) => {
+                self.node.take_question_word(from, number, word);
             }
             // Not where it belongs.
             _ => self.node.counts.lost(Loss::Unreadable, 1),
@@ -464,6 +474,7 @@ fn remembered_as(number: Option<u64>) -> Option<NumberedAs> {
 pub(super) fn kind_of(content: &Content) -> WordKind {
     match content {
         Content::Notice(_) => WordKind::Notice,
+        Content::Question { .. } => WordKind::Question,
         Content::Event(_) | Content::EventsLost => WordKind::Event,
         Content::Heartbeat(_) | Content::Goodbye => WordKind::Heartbeat,
         Content::Facts(_) => WordKind::Facts,

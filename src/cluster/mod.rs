@@ -6,6 +6,7 @@
 pub(crate) mod adapter;
 mod arriving;
 mod asked_names;
+mod asking;
 mod awaited;
 mod awaiting;
 mod backends;
@@ -51,6 +52,7 @@ mod peer_log;
 pub(crate) mod peers;
 mod plain_events;
 mod publishes;
+pub(crate) mod questions;
 mod reading;
 mod recent;
 #[cfg(feature = "redis")]

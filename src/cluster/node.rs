@@ -36,6 +36,7 @@ use super::kept_before::KeptBefore;
 use super::listening::OwnDemands;
 use super::owed::OwedEvents;
 use super::peers::{Deciders, PeerChange, Peers};
+use super::questions::Questions;
 use super::shared_settings::SharedSettings;
 use super::standing::{Standing, TheOther};
 use super::status::{Loss, WordKind};
@@ -73,6 +74,8 @@ pub(crate) struct ClusterNode<A> {
     pub(super) engine_time: Mutex<EngineTime>,
     /// What this node's backends want to hear.
     pub(super) listening: OwnDemands,
+    /// What it asks other nodes, and who answers them.
+    pub(super) questions: Questions,
     pub(super) numbers: EventNumbers,
     /// The process that it has handed its histories over to, where it is succeeded by one.
     pub(super) succeeded_by: OnceLock<NodeId>,
@@ -143,6 +146,7 @@ impl<A: Adapter> ClusterNode<A> {
             owed: OwedEvents::new(config.outgoing_bytes, config.numbered_channels),
             engine_time: Mutex::new(EngineTime::new(now)),
             listening: OwnDemands::default(),
+            questions: Questions::default(),
             numbers: EventNumbers::new(config.numbered_channels),
             succeeded_by: OnceLock::new(),
             asked_names: AskedNames::default(),

@@ -1,10 +1,13 @@
 //! What a node tells of its cluster to those who ask.
 
+use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::adapter::Adapter;
 use super::node::ClusterNode;
 use super::peers::{IgnoredPeers, LivePeer};
+use super::questions::{AskedNodes, PutQuestion};
 use super::replica::Replica;
 use super::status::{BusTrouble, ClusterFigures, ClusterStatus, Loss, PeerStatus, ReplicaSize};
 use super::view::ClusterView;
@@ -66,6 +69,14 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
 
     fn trouble(&self) -> Option<BusTrouble> {
         self.failure.get().or_else(|| self.peers.lock().bus_trouble())
+    }
+
+    fn ask(&self, of: Option<NodeId>, question: &Bytes) -> AskedNodes {
+        self.ask_nodes(of, question)
+    }
+
+    fn answer_by(&self, answers: mpsc::Sender<PutQuestion>) {
+        self.questions.answer_by(answers);
     }
 }
 

@@ -142,10 +142,12 @@ pub(crate) enum WordKind {
     Direct,
     /// For backends on the pipe.
     Notice,
+    /// Something is asked for those who run the broker, or answered.
+    Question,
 }
 
 impl WordKind {
-    pub(crate) const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = 7;
     pub(crate) const ALL: [WordKind; Self::COUNT] = [
         WordKind::Event,
         WordKind::Facts,
@@ -153,6 +155,7 @@ impl WordKind {
         WordKind::Snapshot,
         WordKind::Direct,
         WordKind::Notice,
+        WordKind::Question,
     ];
 
     /// What the metrics call it.
@@ -164,6 +167,7 @@ impl WordKind {
             WordKind::Snapshot => "snapshot",
             WordKind::Direct => "direct",
             WordKind::Notice => "notice",
+            WordKind::Question => "question",
         }
     }
 }

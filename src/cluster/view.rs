@@ -3,6 +3,12 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::channel::NodeId;
+
+use super::questions::{AskedNodes, PutQuestion};
 use super::status::{BusTrouble, ClusterStatus};
 
 /// A node of a cluster, for those who ask how it is.
@@ -15,4 +21,10 @@ pub(crate) trait ClusterView: Send + Sync + fmt::Debug {
 
     /// Since when the bus counts as away, and why, if it does. Strangers may have this asked.
     fn trouble(&self) -> Option<BusTrouble>;
+
+    /// Asks other nodes something: this one, or all that it knows of.
+    fn ask(&self, of: Option<NodeId>, question: &Bytes) -> AskedNodes;
+
+    /// Has what other nodes ask put there, in place of where it was put before.
+    fn answer_by(&self, answers: mpsc::Sender<PutQuestion>);
 }

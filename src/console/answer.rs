@@ -15,7 +15,7 @@ pub(super) enum ConsoleError {
     #[error("{0} is no path of the console")]
     NotFound(String),
     /// What it names does not exist.
-    #[error("there is no {what} {name:?} on this node")]
+    #[error("there is no {what} {name:?}")]
     Nothing {
         /// What it would be.
         what: &'static str,
@@ -50,7 +50,7 @@ impl ConsoleError {
         ConsoleError::Parameter { name, expected: expected.into(), got: got.to_string() }
     }
 
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             ConsoleError::NotFound(_) | ConsoleError::Nothing { .. } => StatusCode::NOT_FOUND,
             ConsoleError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,

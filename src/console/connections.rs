@@ -1,17 +1,18 @@
 //! The connections of an app on this node: which there are, one in detail, and its end; and the users who are signed in.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::answer::ConsoleError;
-use super::channels::blocking;
+use super::channels::{blocking, name};
 use super::list::{ListRequest, ListScope, given, page, socket};
 use super::{Console, millis};
 use crate::auth::request::Query;
 use crate::feed::exact_ms;
-use crate::hub::{AppState, BusAway, ConnectionDetails, unix_ms};
-use crate::protocol::{CloseCode, CloseStatus};
+use crate::hub::{AppState, BusAway, ConnectionDetails, Hub, ListPage, unix_ms};
+use crate::protocol::{ChannelName, CloseCode, CloseStatus, SocketId};
 
 /// Connections that are named of one user.
 const SOCKETS_OF_USER: usize = 200;
@@ -24,9 +25,22 @@ impl Console {
         query: &Query,
     ) -> Result<Value, ConsoleError> {
         let asked = ListRequest::read(query)?;
-        let (app, hub, after) = (Arc::clone(app), Arc::clone(&self.hub), asked.after_socket()?);
-        let found = blocking(move || hub.list_connections(&app, after, asked.limit)).await?;
-        let item = |socket: &_| json!({ "socket_id": text(socket) });
+        let after = asked.after_socket()?;
+        let wanted = WantedConnections::read(app, query)?;
+        let (of_app, hub) = (Arc::clone(app), Arc::clone(&self.hub));
+        let found = blocking(move || wanted.list(&hub, &of_app, after, asked.limit)).await?;
+        let told = if given(query, "details").is_some() {
+            self.hub.describe_all(app, &found.items).await
+        } else {
+            Vec::new()
+        };
+        let told: HashMap<SocketId, Value> =
+            told.into_iter().map(|(socket, details)| (socket, in_brief(&details))).collect();
+        let item = |socket: &SocketId| {
+            let mut item = told.get(socket).cloned().unwrap_or_else(|| json!({}));
+            item["socket_id"] = text(socket).into();
+            item
+        };
         Ok(page(&found, (&self.node(), ListScope::Node), text, item))
     }
 
@@ -110,8 +124,48 @@ impl Console {
     }
 }
 
-fn text(socket: &crate::protocol::SocketId) -> String {
+/// Which connections are asked for.
+struct WantedConnections {
+    /// What their ids begin with.
+    prefix: String,
+    /// The user that they are signed in as.
+    user_id: Option<String>,
+    /// The channel that they are subscribed to.
+    channel: Option<ChannelName>,
+}
+
+impl WantedConnections {
+    fn read(app: &AppState, query: &Query) -> Result<Self, ConsoleError> {
+        let channel = given(query, "channel").map(|channel| name(app, &channel)).transpose()?;
+        let prefix = given(query, "prefix").unwrap_or_default();
+        Ok(WantedConnections { prefix, user_id: given(query, "user_id"), channel })
+    }
+
+    fn list(&self, hub: &Hub, app: &AppState, after: Option<SocketId>, most: usize) -> ListPage<SocketId> {
+        let of_user = self.user_id.as_ref().map(|id| app.sockets_of_user(id, usize::MAX));
+        let of_user: Option<HashSet<SocketId>> = of_user.map(|sockets| sockets.into_iter().collect());
+        let wanted = |socket: SocketId| {
+            of_user.as_ref().is_none_or(|of_user| of_user.contains(&socket))
+                && (self.prefix.is_empty() || text(&socket).starts_with(&self.prefix))
+        };
+        hub.list_connections(app, self.channel.as_ref(), (after, most), wanted)
+    }
+}
+
+fn text(socket: &SocketId) -> String {
     socket.to_string()
+}
+
+/// What is shown of a connection in a list.
+fn in_brief(details: &ConnectionDetails) -> Value {
+    json!({
+        "user_id": details.user_id,
+        "client": details.client,
+        "client_version": details.client_version,
+        "transport": details.transport,
+        "address": details.address,
+        "age_ms": details.age.map(millis),
+    })
 }
 
 fn described(details: &ConnectionDetails) -> Value {

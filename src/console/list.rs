@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::ConsoleError;
 use crate::auth::request::Query;
+use crate::cluster::questions::ANSWER_BYTES;
 use crate::hub::ListPage;
 use crate::protocol::{SocketId, WrittenSocketId};
 
@@ -68,6 +69,9 @@ pub(super) fn socket(name: &'static str, text: &str) -> Result<SocketId, Console
     own.ok_or_else(|| ConsoleError::parameter(name, expected, format_args!("{text:?}")))
 }
 
+/// Bytes of the items on a page, so that other nodes can be told it: behind so many it ends.
+const PAGE_BYTES: usize = ANSWER_BYTES / 2;
+
 /// A page as it is told. `key` is what the next page begins behind.
 pub(super) fn page<T>(
     found: &ListPage<T>,
@@ -75,10 +79,20 @@ pub(super) fn page<T>(
     key: impl Fn(&T) -> String,
     item: impl Fn(&T) -> Value,
 ) -> Value {
-    let next = found.items.last().filter(|_| found.has_more).map(key);
+    let (mut items, mut bytes) = (Vec::with_capacity(found.items.len()), 0);
+    for found in &found.items {
+        let item = item(found);
+        bytes += item.to_string().len();
+        if bytes > PAGE_BYTES && !items.is_empty() {
+            break;
+        }
+        items.push(item);
+    }
+    let has_more = found.has_more || items.len() < found.items.len();
+    let last = items.len().checked_sub(1).and_then(|last| found.items.get(last));
     json!({
-        "items": found.items.iter().map(item).collect::<Vec<_>>(),
-        "next": next,
+        "next": last.filter(|_| has_more).map(key),
+        "items": items,
         "total": found.total,
         "node": node,
         "scope": match scope {

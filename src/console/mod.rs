@@ -8,9 +8,12 @@ mod asked;
 mod assets;
 mod channels;
 mod connections;
+mod elsewhere;
+mod everywhere;
 mod history;
 mod list;
 mod live;
+mod merged;
 mod overview;
 mod pipe;
 mod send;
@@ -29,10 +32,14 @@ use std::time::{Duration, Instant};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
+use tokio::sync::{Semaphore, mpsc};
 use tracing::info;
 
 use crate::admin::ControlRoutes;
 use crate::auth::request::Query;
+use crate::channel::NodeId;
+use crate::cluster::ClusterView;
+use crate::cluster::questions::{ANSWER_BYTES, MOST_TO_ANSWER, NodeAnswer, PutQuestion};
 use crate::config::AppConfig;
 use crate::feed::{ENTRY_TEXT_BYTES, Feed, VIEWER_ENTRIES_PER_SECOND, VIEWERS};
 use crate::http::{BodyBounds, UnfinishedBodies, body};
@@ -42,6 +49,9 @@ use crate::pipe::wire::PipeWire;
 use crate::webhook::Webhooks;
 
 use answer::{ConsoleError, done};
+use elsewhere::{NodeRequest, OtherNodes};
+use everywhere::AskedOfApp;
+use merged::ListOf;
 use overview::{Overview, SAMPLE_EVERY};
 
 /// Bytes of a body.
@@ -62,6 +72,7 @@ pub(crate) struct Console {
     running: Arc<dyn RunningApp>,
     written_config: Option<String>,
     overview: Arc<Overview>,
+    others: OtherNodes,
     bounds: BodyBounds,
     started: Instant,
 }
@@ -75,6 +86,8 @@ pub(crate) struct ConsoleParts {
     pub(crate) webhooks: Webhooks,
     pub(crate) wire: Arc<PipeWire>,
     pub(crate) running: Arc<dyn RunningApp>,
+    /// Where this node is one of several.
+    pub(crate) cluster: Option<Arc<dyn ClusterView>>,
     /// The configuration as text, as it was at the start.
     pub(crate) written_config: Option<String>,
     /// How long a body may take.
@@ -86,6 +99,9 @@ pub(crate) trait RunningApp: Send + Sync {
     /// The app of this id.
     fn configured(&self, id: &str) -> Option<AppConfig>;
 }
+
+/// Questions of other nodes that are answered at once. Further ones wait.
+const ANSWERED_AT_ONCE: usize = 8;
 
 type ConsoleAnswer = Result<HttpResponse, ConsoleError>;
 
@@ -100,6 +116,7 @@ impl Console {
             webhooks,
             wire,
             running,
+            cluster,
             written_config,
             body_timeout,
         } = parts;
@@ -117,6 +134,7 @@ impl Console {
             running,
             written_config,
             overview,
+            others: OtherNodes::new(cluster),
             bounds,
             started: Instant::now(),
         }
@@ -187,7 +205,9 @@ impl Console {
             ["api", "overview"] => self.show_overview(&query),
             ["api", "config"] => Ok(done(&self.config())),
             ["api", "apps", app, rest @ ..] => {
-                let shown = self.show_of_app(&self.app(app)?, rest, &query).await?;
+                let app = self.app(app)?;
+                let asked = AskedOfApp { app: &app, path: rest, query: request.query_string() };
+                let shown = self.show_of_app(&asked).await?;
                 shown.map(|shown| done(&shown)).ok_or_else(|| not_found(request))
             }
             [name] => assets::answer(request, name).ok_or_else(|| not_found(request)),
@@ -196,19 +216,31 @@ impl Console {
     }
 
     /// What there is of an app; `None` if the path leads nowhere.
-    async fn show_of_app(
-        &self,
-        app: &Arc<AppState>,
-        path: &[&str],
-        query: &Query,
-    ) -> Result<Option<Value>, ConsoleError> {
+    async fn show_of_app(&self, asked: &AskedOfApp<'_>) -> Result<Option<Value>, ConsoleError> {
+        let AskedOfApp { app, path, query } = *asked;
+        let query = &Query::parse(query);
         Ok(Some(match *path {
             ["channels"] => self.list_channels(app, query).await?,
             ["channels", name] => self.channel(app, name).await?,
-            ["channels", name, "subscribers"] => self.subscribers(app, name, query).await?,
             ["channels", name, "history"] => self.channel_history(app, name, query).await?,
             ["channels", name, "video"] => self.channel_video(app, name).await?,
             ["recoveries"] => self.recoveries(app, query)?,
+            ["connections"] | ["channels", _, "subscribers"] => {
+                self.list_everywhere(asked, ListOf::Connections).await?
+            }
+            ["connections", _] => self.wherever_it_is(asked).await?,
+            ["users"] => self.list_everywhere(asked, ListOf::Users).await?,
+            ["users", _] => self.user_everywhere(asked).await?,
+            _ => return self.of_this_node(asked).await,
+        }))
+    }
+
+    /// What there is of an app on this node alone; `None` if the path leads nowhere. Other nodes may ask for it.
+    async fn of_this_node(&self, asked: &AskedOfApp<'_>) -> Result<Option<Value>, ConsoleError> {
+        let AskedOfApp { app, path, query } = *asked;
+        let query = &Query::parse(query);
+        Ok(Some(match *path {
+            ["channels", name, "subscribers"] => self.subscribers(app, name, query).await?,
             ["connections"] => self.list_connections(app, query).await?,
             ["connections", socket] => self.connection(app, socket).await?,
             ["users"] => self.list_users(app, query).await?,
@@ -227,7 +259,10 @@ impl Console {
         let peer = request.peer_addr().map(tracing::field::display);
         info!(peer, app = app.id(), path = request.path(), "asked of the console");
         let acted = match *path {
-            ["connections", socket, "close"] => self.close_connection(&app, socket, asked)?,
+            ["connections", _, "close"] => {
+                let of_app = AskedOfApp { app: &app, path, query: "" };
+                self.act_wherever_it_is(&of_app, asked).await?
+            }
             ["users", id, "terminate"] => self.terminate_user(&app, id).await?,
             ["send"] => self.send(&app, asked).await?,
             ["pipe", "try"] => self.try_pipe(&app, asked)?,
@@ -242,6 +277,67 @@ impl Console {
             _ => return Err(not_found(request)),
         };
         Ok(done(&acted))
+    }
+
+    /// Does something on this node alone; `None` if the path leads nowhere. Other nodes may ask for it.
+    async fn act_on_this_node(
+        &self,
+        asked: &AskedOfApp<'_>,
+        body: &Map<String, Value>,
+    ) -> Result<Option<Value>, ConsoleError> {
+        let AskedOfApp { app, path, .. } = *asked;
+        Ok(Some(match *path {
+            ["connections", socket, "close"] => self.close_connection(app, socket, body)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Answers what the consoles of other nodes ask, until it is dropped.
+    pub(crate) async fn answer_nodes(self: Arc<Self>) {
+        let Some(cluster) = self.others.cluster() else { return };
+        let (put, mut questions) = mpsc::channel(MOST_TO_ANSWER);
+        cluster.answer_by(put);
+        let room = Arc::new(Semaphore::new(ANSWERED_AT_ONCE));
+        while let Some(question) = questions.recv().await {
+            // It is never closed.
+            let turn = Arc::clone(&room).acquire_owned().await;
+            let console = Arc::clone(&self);
+            actix_web::rt::spawn(async move {
+                console.answer_node(question).await;
+                drop(turn);
+            });
+        }
+    }
+
+    async fn answer_node(&self, question: PutQuestion) {
+        let PutQuestion { from, asked, reply } = question;
+        let told = match serde_json::from_slice(&asked) {
+            Ok(request) => self.carry_out_for(from, &request).await,
+            Err(error) => Err(ConsoleError::parameter("a question", "a request", error)),
+        };
+        let mut answer = elsewhere::written(&told);
+        if answer.len() > ANSWER_BYTES {
+            let status = StatusCode::INSUFFICIENT_STORAGE;
+            let sentence = format!("its answer has more than {ANSWER_BYTES} bytes");
+            answer = elsewhere::written(&Err(ConsoleError::Refused(status, sentence)));
+        }
+        reply.answer(NodeAnswer::Told(answer.into()));
+    }
+
+    /// What another node's console asks of this node.
+    async fn carry_out_for(&self, node: NodeId, request: &NodeRequest) -> Result<Value, ConsoleError> {
+        let NodeRequest { app, path, query, body } = request;
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let app = self.app(app.as_deref().unwrap_or_default())?;
+        let asked = AskedOfApp { app: &app, path: &path, query };
+        let told = match body {
+            None => self.of_this_node(&asked).await?,
+            Some(body) => {
+                info!(%node, app = app.id(), path = path.join("/"), "asked by the console of another node");
+                self.act_on_this_node(&asked, body).await?
+            }
+        };
+        told.ok_or_else(|| ConsoleError::NotFound(path.join("/")))
     }
 
     fn show_overview(&self, query: &Query) -> ConsoleAnswer {

@@ -76,15 +76,28 @@ impl<'k, K: Ord + ?Sized, O: Ord + std::borrow::Borrow<K>, T> FirstBehind<'k, K,
 }
 
 impl Hub {
-    /// Connections of an app on this node.
+    /// Connections of an app on this node that are `wanted`: of a channel those that are subscribed to it.
     pub(crate) fn list_connections(
         &self,
         app: &AppState,
-        after: Option<SocketId>,
-        most: usize,
+        channel: Option<&ChannelName>,
+        (after, most): (Option<SocketId>, usize),
+        wanted: impl Fn(SocketId) -> bool,
     ) -> ListPage<SocketId> {
         let mut first = FirstBehind::<SocketId, SocketId, SocketId>::new(after.as_ref(), most);
-        self.sockets.visit(app.index(), |socket| first.offer(&socket, || (socket, socket)));
+        let mut offer = |socket: SocketId| {
+            if wanted(socket) {
+                first.offer(&socket, || (socket, socket));
+            }
+        };
+        match channel {
+            None => self.sockets.visit(app.index(), offer),
+            Some(channel) => {
+                if let Some(entry) = app.channels.get(channel) {
+                    entry.visit_subscribers(|socket, _| offer(socket));
+                }
+            }
+        }
         first.page()
     }
 }
@@ -150,6 +163,11 @@ impl AppState {
             }
         });
         first.page()
+    }
+
+    /// How many users whose ids begin so are signed in on any node.
+    pub(crate) fn users_everywhere(&self, prefix: &str) -> usize {
+        self.users.count_everywhere(|id| id.starts_with(prefix))
     }
 
     /// The connections of this node that are signed in as the user, so many of them.

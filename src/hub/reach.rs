@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indexmap::set::Slice;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::protocol::{CloseCode, CloseStatus, Frame, SocketId};
 
@@ -31,6 +31,28 @@ impl Hub {
             return None;
         }
         timeout(DESCRIBE_TIME, answer.recv()).await.ok().flatten()
+    }
+
+    /// The same of several connections, those that answer.
+    pub(crate) async fn describe_all(
+        &self,
+        app: &AppState,
+        sockets: &[SocketId],
+    ) -> Vec<(SocketId, ConnectionDetails)> {
+        let asked = sockets.iter().filter_map(|&socket| {
+            let (reply, answer) = DetailsReply::new();
+            let is_asked =
+                self.post_to_socket(app, socket, |app| WorkerCommand::Describe { app, socket, reply });
+            is_asked.then_some((socket, answer))
+        });
+        let asked: Vec<_> = asked.collect();
+        let until = Instant::now() + DESCRIBE_TIME;
+        let mut told = Vec::with_capacity(asked.len());
+        for (socket, mut answer) in asked {
+            let details = timeout_at(until, answer.recv()).await.ok().flatten();
+            told.extend(details.map(|details| (socket, details)));
+        }
+        told
     }
 
     /// Ends one connection of this node. It may come back. `false` if there is no such connection.

@@ -145,6 +145,14 @@ impl Users {
         self.state.lock().online.iter().for_each(|(id, connections)| tell(id, connections.len()));
     }
 
+    /// How many of the users who are signed in on any node are wanted.
+    pub(super) fn count_everywhere(&self, wanted: impl Fn(&str) -> bool) -> usize {
+        let state = self.state.lock();
+        let here = state.online.keys().filter(|id| wanted(id)).count();
+        let elsewhere = state.elsewhere.keys().filter(|id| !state.online.contains_key(*id) && wanted(id));
+        here + elsewhere.count()
+    }
+
     /// Whether the user is signed in on any node.
     pub(super) fn is_online(&self, user_id: &str) -> bool {
         self.state.lock().is_online(user_id)

@@ -175,7 +175,12 @@ impl Readiness {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use bytes::Bytes;
+    use tokio::sync::mpsc;
+
     use crate::app::App;
+    use crate::channel::NodeId;
+    use crate::cluster::questions::{AskedNodes, PutQuestion};
     use crate::cluster::status::{BusTrouble, ClusterStatus};
     use crate::connection::ConnectionConfig;
     use crate::hub::Worker;
@@ -256,6 +261,14 @@ mod tests {
         fn trouble(&self) -> Option<BusTrouble> {
             let is_away = self.is_away.load(Ordering::SeqCst);
             is_away.then(|| BusTrouble { since: Instant::now(), reason: "it is gone".into() })
+        }
+
+        fn ask(&self, _: Option<NodeId>, _: &Bytes) -> AskedNodes {
+            panic!("nobody asks it here")
+        }
+
+        fn answer_by(&self, _: mpsc::Sender<PutQuestion>) {
+            panic!("nobody answers here")
         }
     }
 

@@ -99,8 +99,15 @@ impl AdminListener {
         let server = server.run();
         let handle = server.handle();
         info!(url, "serving the admin listener");
-        let overview = actix_web::rt::spawn(console.keep_overview());
-        Ok(ServingAdmin { handle, running: actix_web::rt::spawn(server), overview, sockets: handles })
+        let overview = actix_web::rt::spawn(Arc::clone(&console).keep_overview());
+        let answering = actix_web::rt::spawn(console.answer_nodes());
+        Ok(ServingAdmin {
+            handle,
+            running: actix_web::rt::spawn(server),
+            overview,
+            answering,
+            sockets: handles,
+        })
     }
 }
 
@@ -110,6 +117,8 @@ pub(super) struct ServingAdmin {
     running: JoinHandle<io::Result<()>>,
     /// Takes samples.
     overview: JoinHandle<()>,
+    /// Answers what other nodes ask.
+    answering: JoinHandle<()>,
     sockets: Vec<SocketHandle>,
 }
 
@@ -140,6 +149,7 @@ impl ServingAdmin {
     /// Ends what is left.
     pub(super) async fn end(self) {
         self.overview.abort();
+        self.answering.abort();
         self.handle.stop(false).await;
         if let Ok(Err(error)) = self.running.await {
             debug!(%error, "the admin listener did not end in order");

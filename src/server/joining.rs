@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::StartError;
@@ -14,6 +16,7 @@ use super::engine::{self, EngineTrouble};
 use crate::channel::NodeId;
 use crate::cluster::adapter::Link;
 use crate::cluster::config::ClusterConfig;
+use crate::cluster::questions::{AskedNodes, PutQuestion};
 use crate::cluster::shared_settings::SharedSettings;
 use crate::cluster::status::{BusTrouble, ClusterFigures, ClusterStatus, ReplicaSize};
 use crate::cluster::{ClusterSettings, ClusterView, RunningNode, StartWithoutBus};
@@ -128,16 +131,21 @@ struct JoinedView {
     name: Arc<str>,
     joined: OnceLock<Arc<dyn ClusterView>>,
     waits: Mutex<BusTrouble>,
+    /// Where what other nodes ask is answered.
+    answers: Mutex<Option<mpsc::Sender<PutQuestion>>>,
 }
 
 impl JoinedView {
     fn new(me: NodeId, name: Arc<str>) -> Self {
         let waits = BusTrouble { since: Instant::now(), reason: "the engine has not been joined yet".into() };
-        JoinedView { me, name, joined: OnceLock::new(), waits: Mutex::new(waits) }
+        JoinedView { me, name, joined: OnceLock::new(), waits: Mutex::new(waits), answers: Mutex::default() }
     }
 
     fn join(&self, view: &Arc<dyn ClusterView>) {
         let _ = self.joined.set(Arc::clone(view));
+        if let Some(answers) = self.answers.lock().clone() {
+            view.answer_by(answers);
+        }
     }
 
     /// Tells why it waits, and the log whenever that has changed.
@@ -177,6 +185,20 @@ impl ClusterView for JoinedView {
         match self.joined.get() {
             Some(joined) => joined.trouble(),
             None => Some(self.waits.lock().clone()),
+        }
+    }
+
+    fn ask(&self, of: Option<NodeId>, question: &Bytes) -> AskedNodes {
+        match self.joined.get() {
+            Some(joined) => joined.ask(of, question),
+            None => AskedNodes::unknown(),
+        }
+    }
+
+    fn answer_by(&self, answers: mpsc::Sender<PutQuestion>) {
+        *self.answers.lock() = Some(answers.clone());
+        if let Some(joined) = self.joined.get() {
+            joined.answer_by(answers);
         }
     }
 }

@@ -2,6 +2,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::super::questions::NodeAnswer;
 use super::*;
 use crate::channel::{ChannelVersion, Fact, Member};
 use crate::event::{BackendDemand, BackendWish, ConsumerGroup, Glob, GroupBy, NotificationFilter};
@@ -149,6 +150,16 @@ fn contents() -> impl Strategy<Value = Content> {
         Just(Content::EventsLost),
         (texts(), texts()).prop_map(|(app, user_id)| Content::Terminate { app, user_id }),
         notices(),
+        (any::<u64>(), 0..4_u8, ".{0,9}").prop_map(|(number, kind, text)| {
+            let text = Bytes::from(text);
+            let word = match kind {
+                0 => QuestionWord::Asked(text),
+                1 => QuestionWord::Answered(NodeAnswer::Told(text)),
+                2 => QuestionWord::Answered(NodeAnswer::Nobody),
+                _ => QuestionWord::Answered(NodeAnswer::Busy),
+            };
+            Content::Question { number, word }
+        }),
         (texts(), sockets()).prop_map(|(app, socket)| Content::CloseSocket { app, socket }),
         (texts(), sockets(), frames()).prop_map(|(app, socket, frame)| Content::ToSocket {
             app,
@@ -234,7 +245,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_do_harm(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..12) {
+    fn no_bytes_do_harm(mut bytes in vec(any::<u8>(), 0..200), kind in 0_u8..20) {
         if let [version, of_kind, ..] = &mut bytes[..] {
             (*version, *of_kind) = (FORMAT, kind);
         }

@@ -6,6 +6,7 @@ mod events;
 mod handed_histories;
 mod names;
 mod publishes;
+mod questions;
 mod remembered;
 mod state;
 mod streams;

@@ -42,10 +42,10 @@ function one(view, app, name, about) {
   const body = make('div.stack', {}, make('p.hint', { textContent: 'Loading…' }));
   const subscribers = paged({
     path: of(app, 'channels', name, 'subscribers'),
-    columns: ['Connection', 'User'],
-    row: ({ socket_id: id, user_id: user }) => [link(['connections', id], id), user ? link(['users', user], user) : '–'],
+    columns: ['Connection', 'User', ...(about.status?.cluster ? ['Node'] : [])],
+    row: ({ socket_id: id, user_id: user, node_name: node }) => [link(['connections', id], id), user ? link(['users', user], user) : '–', ...(about.status?.cluster ? [node] : [])],
     caption: `Subscribers of ${name}`,
-    none: 'Nobody is subscribed at this node.',
+    none: 'Nobody is subscribed.',
   });
   const list = entryList(about);
   const feed = new Feed({ app, channel: name }, list.heard);

@@ -1,10 +1,10 @@
-// Connections: which there are here, one of them in detail, alone in the feed, and its end.
+// Connections: which there are, one of them in detail, alone in the feed, and its end.
 
 import { get, of, post } from './api.js';
 import { Feed } from './feed.js';
 import { recoveriesPanel } from './history.js';
 import { entryList } from './live.js';
-import { bytes, button, clock, count, duration, empty, every, facts, field, fill, heading, link, make, many, problem, say, told } from './page.js';
+import { bytes, button, clock, count, debounced, duration, empty, every, facts, field, fill, heading, link, make, many, problem, say, told } from './page.js';
 import { paged } from './paged.js';
 import { terminateButton } from './users.js';
 
@@ -15,21 +15,29 @@ const EVERY_MS = 2000;
 
 export function open(view, { parts, app, ...about }) {
   if (parts.length) return one(view, app, parts[0], about);
-  const id = make('input', { type: 'search', placeholder: '123456.7890', autocomplete: 'off', spellcheck: false, required: true });
+  const sought = (placeholder) => make('input', { type: 'search', placeholder, autocomplete: 'off', spellcheck: false });
+  const [id, user, channel] = [sought('123456.7890'), sought('ann'), sought('my-channel')];
+  const isOneOfMany = about.status?.cluster;
   const list = paged({
     path: of(app, 'connections'),
-    columns: ['Socket id'],
-    row: ({ socket_id: socket }) => [link(['connections', socket], socket)],
+    query: () => ({ details: 1, prefix: id.value.trim(), user_id: user.value.trim(), channel: channel.value.trim() }),
+    columns: ['Connection', 'User', 'Client', 'Address', 'Connected for', ...(isOneOfMany ? ['Node'] : [])],
+    row: ({ socket_id: socket, user_id: name, client, client_version: version, transport, address, age_ms: age, node_name: node }) => [
+      link(['connections', socket], socket), name ? link(['users', name], name) : '–',
+      client ? `${client} ${version ?? ''}` : transport ?? '–', address ?? '–', duration(age), ...(isOneOfMany ? [node] : []),
+    ],
     caption: 'Connections',
-    none: 'Nobody is connected to this node.',
+    none: 'No connection fits.',
   });
-  fill(view, heading('Connections', 'Those of this node.', button('Look again', list.load)),
+  const again = debounced(list.load);
+  for (const input of [id, user, channel]) input.addEventListener('input', again);
+  fill(view, heading('Connections', 'Those of all clients, on all nodes.', button('Look again', list.load)),
     make('form.panel.fields', { role: 'search', onsubmit: (event) => {
       event.preventDefault();
-      location.hash = `#/connections/${encodeURIComponent(id.value.trim())}`;
-    } }, field('Go to a socket id', id), make('button', { type: 'submit', textContent: 'Show' })), list.element);
+      again();
+    } }, field('Socket id begins with', id), field('Signed in as', user), field('Subscribed to', channel)), list.element);
   list.load();
-  return null;
+  return again.stop;
 }
 
 function one(view, app, socketId, about) {
@@ -46,7 +54,7 @@ function one(view, app, socketId, about) {
       end.hidden = false;
     } catch (error) {
       end.hidden = true;
-      fill(body, error.status === 404 ? empty('This connection is not at this node (any more). What is below was heard of it while this page was open.') : problem('The connection is not to be had', error.message));
+      fill(body, error.status === 404 ? empty('This connection is not here (any more). What is below was heard of it while this page was open.') : problem('The connection is not to be had', error.message));
     }
   });
   return () => {
@@ -57,12 +65,13 @@ function one(view, app, socketId, about) {
 }
 
 function show(body, connection, app) {
-  const { client, client_version: version, protocol, transport, address, proxy, tls, origin, opened_at: opened, age_ms: age, silent_ms: silent, last_ping: ping, outbox, subscriptions, subscriptions_left_out: leftOut, user_id: user } = connection;
+  const { client, client_version: version, protocol, transport, address, proxy, tls, origin, opened_at: opened, age_ms: age, silent_ms: silent, last_ping: ping, outbox, subscriptions, subscriptions_left_out: leftOut, user_id: user, node_name: node } = connection;
   fill(body,
     make('section.panel', {}, facts([
       ['Client', client ? `${client} ${version ?? ''}` : 'did not say'],
       ['Protocol', String(protocol ?? '–')],
       ['Transport', transport],
+      node && ['Node', node],
       ['Address', proxy ? `${address} through ${proxy}` : address],
       ['Encrypted', tls ? 'over TLS' : 'not as far as is known and believed'],
       ['Origin', origin ?? 'none'],

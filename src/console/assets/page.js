@@ -69,6 +69,13 @@ export function problem(title, text) {
   return make('div.notice', { role: 'alert' }, make('h2', { textContent: title }), make('p', { textContent: text }));
 }
 
+/** Says which nodes have told nothing of what is shown; nothing where all have. */
+export function silentNodes({ silent }) {
+  if (!silent?.length) return null;
+  const words = silent.map(({ name, why }) => (name ? `${name} (${why})` : why)).join(', ');
+  return make('p.aside-note', { role: 'status', textContent: `Not all nodes have told what they have: ${words}.` });
+}
+
 /** Words where a list is empty. */
 export function empty(...words) {
   return make('p.empty', {}, words);

@@ -1,7 +1,7 @@
 // A list that is asked for page by page, never all of it.
 
 import { get } from './api.js';
-import { button, count, empty, fill, make, problem, table } from './page.js';
+import { button, count, empty, fill, make, problem, silentNodes, table } from './page.js';
 
 /**
  * @param {{ path: string, query?: () => object, columns: string[], row: (item: object) => any[], caption: string, none: string,
@@ -32,9 +32,10 @@ export function paged({ path, query = () => ({}), columns, row, caption, none, n
     element.setAttribute('aria-busy', 'false');
   };
   const show = (page) => {
-    const { next, total, scope, node } = page;
+    const { next, total, scope, node, silent } = page;
     const known = total === null || total === undefined ? count(items.length) : `${count(items.length)} of ${count(total)}`;
     fill(element,
+      silentNodes({ silent }),
       items.length ? table(columns, items.map(row), caption) : empty(none),
       note(page) ? make('p.hint', { textContent: note(page) }) : null,
       make('div.more', {},

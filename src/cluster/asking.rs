@@ -1,0 +1,64 @@
+//! Asks other nodes what those who run the broker want to know, and has answered what others ask.
+
+use bytes::Bytes;
+
+use crate::channel::NodeId;
+
+use super::adapter::{Adapter, Subject};
+use super::envelope::{Content, QuestionWord};
+use super::node::ClusterNode;
+use super::questions::{ANSWER_BYTES, AnswerReply, AskedNodes, NodeAnswer, PutQuestion, QUESTION_BYTES};
+use super::status::{Loss, WordKind};
+
+impl<A: Adapter> ClusterNode<A> {
+    /// Puts a question to one node, or to all that count as alive. Those that cannot be reached are named all the same.
+    pub(super) fn ask_nodes(&self, of: Option<NodeId>, question: &Bytes) -> AskedNodes {
+        let mut nodes: Vec<_> = {
+            let peers = self.peers.lock();
+            let asked = peers.iter().filter(|(id, _)| of.is_none_or(|of| of == *id));
+            asked.map(|(id, peer)| (id, peer.heartbeat.name.clone())).collect()
+        };
+        nodes.sort_by(|one, other| (&one.1, one.0).cmp(&(&other.1, other.0)));
+        let ids: Vec<NodeId> = nodes.iter().map(|(id, _)| *id).collect();
+        let is_put = !self.is_away() && question.len() <= QUESTION_BYTES;
+        let (number, answers) = self.questions.begin(if is_put { &ids } else { &[] });
+        if let Some(number) = number {
+            for node in &ids {
+                let content = Content::Question { number, word: QuestionWord::Asked(question.clone()) };
+                self.say(&Subject::Node(*node), WordKind::Question, content, None);
+            }
+        }
+        let unknown = (!*self.settled.borrow()).then_some(AskedNodes::NOT_SETTLED);
+        AskedNodes { nodes, answers, unknown }
+    }
+
+    /// Another node asks something, or has answered.
+    pub(super) fn take_question_word(&self, from: NodeId, number: u64, word: QuestionWord) {
+        match word {
+            QuestionWord::Asked(asked) => self.take_question(from, number, asked),
+            QuestionWord::Answered(NodeAnswer::Told(told)) if told.len() > ANSWER_BYTES => {
+                self.counts.lost(Loss::Unreadable, 1);
+            }
+            QuestionWord::Answered(answer) => self.questions.answered(from, number, answer),
+        }
+    }
+
+    fn take_question(&self, from: NodeId, number: u64, asked: Bytes) {
+        let is_known = self.peers.lock().iter().any(|(id, _)| id == from);
+        if !is_known || asked.len() > QUESTION_BYTES {
+            return self.counts.lost(Loss::Unreadable, 1);
+        }
+        let this = self.this.clone();
+        let reply = AnswerReply::new(move |answer| {
+            if let Some(this) = this.upgrade() {
+                this.say_answer(from, number, answer);
+            }
+        });
+        self.questions.put(PutQuestion { from, asked, reply });
+    }
+
+    fn say_answer(&self, to: NodeId, number: u64, answer: NodeAnswer) {
+        let content = Content::Question { number, word: QuestionWord::Answered(answer) };
+        self.say(&Subject::Node(to), WordKind::Question, content, None);
+    }
+}
