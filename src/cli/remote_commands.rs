@@ -310,7 +310,7 @@ fn connections(
     let (remote, app) = (Remote::admin(admin)?, admin.app_id()?);
     let below = |rest: &[&str]| path_of(&["console", "api", "apps", &app, "connections"], rest);
     let Some(socket_id) = socket_id else {
-        let mut lines = Vec::new();
+        let (mut all, mut silent) = (Vec::new(), Vec::new());
         let mut after: Option<String> = None;
         // As many pages as there are; each is bounded.
         loop {
@@ -318,17 +318,19 @@ fn connections(
             pairs.extend(after.as_deref().map(|after| ("after", after)));
             let page = remote.get(&below(&[]), &pairs)?;
             let items = page["items"].as_array().into_iter().flatten();
-            lines.extend(items.filter_map(|item| item["socket_id"].as_str().map(harmless)));
+            all.extend(items.filter(|item| item["socket_id"].is_string()).cloned());
+            silent = page["silent"].as_array().cloned().unwrap_or(silent);
             after = page["next"].as_str().map(str::to_owned);
             if after.is_none() {
                 break;
             }
         }
-        return Ok(if admin.json {
-            format!("{}\n", json!({ "connections": lines }))
-        } else {
-            lines_or(lines, "nobody is connected")
-        });
+        if admin.json {
+            let ids: Vec<&Json> = all.iter().map(|item| &item["socket_id"]).collect();
+            return Ok(format!("{}\n", json!({ "connections": ids, "silent": silent })));
+        }
+        let lines = all.iter().map(connection_line).collect();
+        return Ok(lines_or(lines, "nobody is connected") + &silent_lines(&silent));
     };
     if close {
         let answer = remote.post(&below(&[socket_id, "close"]), &json!({}))?;
@@ -337,6 +339,22 @@ fn connections(
     }
     let found = remote.get(&below(&[socket_id]), &[])?;
     Ok(if admin.json { format!("{found}\n") } else { members_of(&found) })
+}
+
+/// A connection in a list, with its node where there are several.
+fn connection_line(item: &Json) -> String {
+    let shown = |name: &str| item[name].as_str().map(harmless);
+    let id = shown("socket_id").unwrap_or_default();
+    shown("node_name").map_or_else(|| id.clone(), |node| format!("{id}  {node}"))
+}
+
+/// The nodes that have told nothing, so that what is missing is not taken for what is not there.
+fn silent_lines(silent: &[Json]) -> String {
+    let lines = silent.iter().map(|node| {
+        let name = node["name"].as_str().map_or_else(|| "another node".to_owned(), harmless);
+        format!("without {name}: {}\n", harmless(node["why"].as_str().unwrap_or("it does not answer")))
+    });
+    lines.collect()
 }
 
 /// What webhooks were sent last, as the admin listener remembers it.
@@ -348,13 +366,15 @@ pub(super) fn webhook_attempts(admin: &AdminArguments) -> Result<String, RemoteF
     }
     let endpoints = answer["endpoints"].as_array().into_iter().flatten();
     let lines = endpoints.flat_map(endpoint_lines).collect();
-    Ok(lines_or(lines, "the app has no webhooks"))
+    let silent = answer["silent"].as_array().map_or(&[][..], Vec::as_slice);
+    Ok(lines_or(lines, "the app has no webhooks") + &silent_lines(silent))
 }
 
 fn endpoint_lines(endpoint: &Json) -> Vec<String> {
     let number = |value: &Json, name: &str| value[name].as_u64().unwrap_or_default();
     let url = harmless(endpoint["url"].as_str().unwrap_or("-"));
-    let [waiting, delivered, failed] = ["waiting", "delivered", "failed"].map(|name| number(endpoint, name));
+    let [waiting, delivered, failed] =
+        ["waiting", "delivered", "failed_of_latest"].map(|name| number(endpoint, name));
     let mut lines = vec![format!("{url}  {waiting} waiting, {delivered} delivered, {failed} failed")];
     let attempts = endpoint["attempts"].as_array().into_iter().flatten();
     lines.extend(attempts.map(|attempt| {
@@ -363,7 +383,9 @@ fn endpoint_lines(endpoint: &Json) -> Vec<String> {
             (None, error) => harmless(error.unwrap_or("no answer")),
         };
         let (events, millis) = (count(number(attempt, "events"), "event"), number(attempt, "duration_ms"));
-        format!("    attempt {}: {events}, {outcome} in {millis} ms", number(attempt, "number"))
+        let node = attempt["node_name"].as_str().map(|node| format!(", by {}", harmless(node)));
+        let node = node.unwrap_or_default();
+        format!("    attempt {}: {events}, {outcome} in {millis} ms{node}", number(attempt, "number"))
     }));
     lines
 }
@@ -404,10 +426,10 @@ mod tests {
     #[test]
     fn webhooks_are_lines() {
         let endpoint = json!({
-            "url": "http://h/\u{1b}[2J", "waiting": 1, "delivered": 2, "failed": 3,
+            "url": "http://h/\u{1b}[2J", "waiting": 1, "delivered": 2, "failed_of_latest": 3,
             "attempts": [
                 { "number": 1, "events": 2, "status": 500, "duration_ms": 7 },
-                { "number": 2, "events": 1, "status": null, "error": "refused", "duration_ms": 1 },
+                { "number": 2, "events": 1, "status": null, "error": "refused", "duration_ms": 1, "node_name": "b" },
             ],
         });
         assert_eq!(
@@ -415,9 +437,13 @@ mod tests {
             [
                 "http://h/\u{fffd}[2J  1 waiting, 2 delivered, 3 failed",
                 "    attempt 1: 2 events, 500 in 7 ms",
-                "    attempt 2: 1 event, refused in 1 ms",
+                "    attempt 2: 1 event, refused in 1 ms, by b",
             ]
         );
+        let node = json!({ "name": "b\u{7}", "why": "it is slow" });
+        assert_eq!(silent_lines(&[node]), "without b\u{fffd}: it is slow\n");
+        assert_eq!(connection_line(&json!({ "socket_id": "1.2", "node_name": "b" })), "1.2  b");
+        assert_eq!(connection_line(&json!({ "socket_id": "1.2" })), "1.2");
         assert_eq!(members_of(&json!({ "a": "x", "long": 1 })), "a     x\nlong  1\n");
     }
 }

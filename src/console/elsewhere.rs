@@ -22,6 +22,9 @@ use crate::cluster::questions::{AskedNodes, NodeAnswer};
 /// How long the other nodes have to answer.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
+/// Why a node has told nothing whose answer is none.
+pub(super) const UNREADABLE: &str = "its answer cannot be read";
+
 /// Requests to the console that ask other nodes at once. Further ones wait.
 const ASKED_AT_ONCE: usize = 8;
 
@@ -58,6 +61,15 @@ pub(super) struct SilentNode {
     /// `None` if it is not known which one it is.
     node: Option<NodeTag>,
     why: String,
+}
+
+impl HeardNodes {
+    /// Who refuses tells nothing.
+    pub(super) fn without_refusals(mut self) -> Self {
+        let refused = std::mem::take(&mut self.refused).into_iter();
+        self.silent.extend(refused.map(|(node, why)| SilentNode::new(node, &why.to_string())));
+        self
+    }
 }
 
 impl SilentNode {
@@ -187,8 +199,8 @@ fn read(answer: NodeAnswer) -> Result<Result<Value, ConsoleError>, &'static str>
         NodeAnswer::Busy => return Err("it is asked too much at once"),
     };
     let reply = serde_json::from_slice(&told);
-    let NodeReply { status, body } = reply.map_err(|_| "its answer cannot be read")?;
-    let status = StatusCode::from_u16(status).map_err(|_| "its answer cannot be read")?;
+    let NodeReply { status, body } = reply.map_err(|_| UNREADABLE)?;
+    let status = StatusCode::from_u16(status).map_err(|_| UNREADABLE)?;
     if status.is_success() {
         return Ok(Ok(body));
     }
@@ -227,7 +239,8 @@ mod tests {
         let open = keeps_open.then_some(tell);
         let (asked, mut heard) =
             (AskedNodes { nodes: nodes.into(), answers: told, unknown: None }, HeardNodes::default());
-        hear(asked, Instant::now() + ANSWERED_WITHIN, is_one_enough, &mut heard).await;
+        // What is there is heard, however late it is.
+        hear(asked, Instant::now() + Duration::from_millis(20), is_one_enough, &mut heard).await;
         drop(open);
         heard
     }
@@ -236,7 +249,7 @@ mod tests {
         heard.silent.iter().map(ToString::to_string).collect()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_has_told_nothing_is_named_with_why() {
         let refused = r#"{"status":404,"body":"there is no such thing"}"#;
         let heard = heard_of(&[(2, r#"{"status":200,"body":{"x":1}}"#), (1, refused)], false, true).await;
@@ -252,7 +265,7 @@ mod tests {
         assert!(error.to_string().contains("node b: it cannot be reached at present"), "{error}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_who_has_it_is_enough_and_nonsense_is_none() {
         let nonsense = ["", "{}", "[[[[", r#"{"status":99999,"body":0}"#, r#"{"status":7,"body":0}"#];
         for nonsense in nonsense {

@@ -1,17 +1,26 @@
 //! What is asked of all nodes: lists of what they have, the one that has a connection, and the end of that.
 
+mod counts;
+mod overview;
+mod pipe;
+mod webhooks;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::Console;
 use super::answer::ConsoleError;
+use super::asked::text;
 use super::channels::blocking;
-use super::elsewhere::{HeardNodes, NodeRequest, SilentNode, unheard};
+use super::elsewhere::{HeardNodes, NodeRequest, SilentNode, UNREADABLE, unheard};
 use super::list::{ListRequest, given};
 use super::merged::{ListOf, MergedPage, NodePage, NodeTag, merge};
 use crate::auth::request::Query;
 use crate::hub::AppState;
+
+/// The path of the overview, the one thing that nodes ask each other of all apps.
+pub(super) const OVERVIEW: &str = "overview";
 
 /// What the console of a node is asked of an app: the path below it, and the query.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +56,7 @@ impl Console {
         for (node, told) in heard.told {
             match NodePage::read(node.clone(), told, of) {
                 Some(page) => pages.push(page),
-                None => heard.silent.push(SilentNode::new(node, "its answer cannot be read")),
+                None => heard.silent.push(SilentNode::new(node, UNREADABLE)),
             }
         }
         let MergedPage { groups, has_more, total } = merge(pages, most);
@@ -85,14 +94,82 @@ impl Console {
         Ok(shown)
     }
 
+    /// The endpoints of an app, with the latest attempts of all nodes.
+    pub(super) async fn webhooks_everywhere(&self, asked: &AskedOfApp<'_>) -> Result<Value, ConsoleError> {
+        let (_, heard) = self.of_all(asked).await?;
+        Ok(self.shown_of_all(json!({ "endpoints": webhooks::endpoints(&heard.told) }), &heard.silent))
+    }
+
+    /// The pipe of an app, with what it has done on all nodes.
+    pub(super) async fn pipe_everywhere(&self, asked: &AskedOfApp<'_>) -> Result<Value, ConsoleError> {
+        let (_, heard) = self.of_all(asked).await?;
+        Ok(self.shown_of_all(pipe::pipe(&heard.told), &heard.silent))
+    }
+
+    /// The overview of all nodes.
+    pub(super) async fn overview_everywhere(&self, query: &str) -> Result<Value, ConsoleError> {
+        let own = self.own_overview(&Query::parse(query));
+        let request = NodeRequest {
+            path: vec![OVERVIEW.to_owned()],
+            query: query.to_owned(),
+            ..NodeRequest::default()
+        };
+        let mut heard = self.others.ask_all(&request).await.without_refusals();
+        let all = std::iter::once((self.tag(), own?)).chain(std::mem::take(&mut heard.told));
+        let (shown, unread) = overview::overview(all.collect());
+        heard.silent.extend(unread.into_iter().map(|node| SilentNode::new(node, UNREADABLE)));
+        Ok(self.shown_of_all(shown, &heard.silent))
+    }
+
+    /// What is shown of all nodes, with those that have told nothing.
+    fn shown_of_all(&self, mut shown: Value, silent: &[SilentNode]) -> Value {
+        shown["node"] = self.node().into();
+        shown["scope"] = "cluster".into();
+        shown["silent"] = told_silent(silent).into();
+        shown
+    }
+
+    /// Does something on all nodes, this one first.
+    pub(super) async fn act_everywhere(
+        &self,
+        asked: &AskedOfApp<'_>,
+        body: &Map<String, Value>,
+    ) -> Result<Option<Value>, ConsoleError> {
+        let Some(done) = self.act_on_this_node(asked, body).await? else { return Ok(None) };
+        let request = NodeRequest { body: Some(body.clone()), ..asked.elsewhere() };
+        let heard = self.others.ask_all(&request).await.without_refusals();
+        Ok(Some(self.shown_of_all(done, &heard.silent)))
+    }
+
+    /// What the node has that `node` of the query names; without it, this one.
+    pub(super) async fn of_named_node(&self, asked: &AskedOfApp<'_>) -> Result<Option<Value>, ConsoleError> {
+        match given(&Query::parse(asked.query), "node").filter(|node| *node != self.node()) {
+            None => self.of_this_node(asked).await,
+            Some(node) => self.others.ask_one(&node, &asked.elsewhere()).await.map(Some),
+        }
+    }
+
+    /// Does something on the node that `node` of the body names; without it, on this one.
+    pub(super) async fn act_on_named_node(
+        &self,
+        asked: &AskedOfApp<'_>,
+        body: &Map<String, Value>,
+    ) -> Result<Option<Value>, ConsoleError> {
+        match text(body, "node")?.filter(|node| *node != self.node()) {
+            None => self.act_on_this_node(asked, body).await,
+            Some(node) => {
+                let request = NodeRequest { body: Some(body.clone()), ..asked.elsewhere() };
+                self.others.ask_one(node, &request).await.map(Some)
+            }
+        }
+    }
+
     /// What this node tells of itself, and what all do, this one first. Who refuses is silent.
     async fn of_all(&self, asked: &AskedOfApp<'_>) -> Result<(Value, HeardNodes), ConsoleError> {
         let request = asked.elsewhere();
-        let (own, mut heard) = tokio::join!(self.of_this_node(asked), self.others.ask_all(&request));
-        let own = own?.unwrap_or_default();
+        let (own, heard) = tokio::join!(self.of_this_node(asked), self.others.ask_all(&request));
+        let (own, mut heard) = (own?.unwrap_or_default(), heard.without_refusals());
         heard.told.insert(0, (self.tag(), own.clone()));
-        let refused = std::mem::take(&mut heard.refused).into_iter();
-        heard.silent.extend(refused.map(|(node, why)| SilentNode::new(node, &why.to_string())));
         Ok((own, heard))
     }
 
@@ -103,7 +180,8 @@ impl Console {
             Err(nothing @ ConsoleError::Nothing { .. }) => nothing,
             Err(other) => return Err(other),
         };
-        self.elsewhere(&asked.elsewhere(), nothing).await
+        let (node, told) = self.elsewhere(&asked.elsewhere(), nothing).await?;
+        Ok(node.put_on(told))
     }
 
     /// Does what is to be done to something that only one node has, there.
@@ -113,21 +191,22 @@ impl Console {
         body: &Map<String, Value>,
     ) -> Result<Value, ConsoleError> {
         let nothing = match self.act_on_this_node(asked, body).await {
-            Ok(told) => return Ok(self.tag().put_on(told.unwrap_or_default())),
+            Ok(told) => return Ok(told.unwrap_or_default()),
             Err(nothing @ ConsoleError::Nothing { .. }) => nothing,
             Err(other) => return Err(other),
         };
         let request = NodeRequest { body: Some(body.clone()), ..asked.elsewhere() };
-        self.elsewhere(&request, nothing).await
+        self.elsewhere(&request, nothing).await.map(|(_, told)| told)
     }
 
     /// What another node has that this one has not. Where not all have answered, nobody can say that it is nowhere.
-    async fn elsewhere(&self, request: &NodeRequest, nothing: ConsoleError) -> Result<Value, ConsoleError> {
+    async fn elsewhere(
+        &self,
+        request: &NodeRequest,
+        nothing: ConsoleError,
+    ) -> Result<(NodeTag, Value), ConsoleError> {
         let mut heard = self.others.ask_until_told(request).await;
-        if let Some((node, told)) = heard.told.pop() {
-            return Ok(node.put_on(told));
-        }
-        Err(unheard(&heard.silent).unwrap_or(nothing))
+        heard.told.pop().ok_or_else(|| unheard(&heard.silent).unwrap_or(nothing))
     }
 
     /// This node.
@@ -137,11 +216,14 @@ impl Console {
 }
 
 impl NodeTag {
-    /// Has what is told say of which node it is.
+    /// Has what is told, if it is something, say of which node it is.
     pub(super) fn put_on(&self, told: Value) -> Value {
         let Value::Object(mut told) = told else { return told };
         told.insert("node".to_owned(), self.id.clone().into());
-        told.insert("node_name".to_owned(), self.name.clone().into());
+        // Where there is but one, it needs none.
+        if !self.name.is_empty() {
+            told.insert("node_name".to_owned(), self.name.clone().into());
+        }
         Value::Object(told)
     }
 }

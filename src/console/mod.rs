@@ -4,6 +4,7 @@
 //! from the feed, and the apps tell it only while somebody watches them.
 
 mod answer;
+mod answering;
 mod asked;
 mod assets;
 mod channels;
@@ -32,14 +33,11 @@ use std::time::{Duration, Instant};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
-use tokio::sync::{Semaphore, mpsc};
 use tracing::info;
 
 use crate::admin::ControlRoutes;
 use crate::auth::request::Query;
-use crate::channel::NodeId;
 use crate::cluster::ClusterView;
-use crate::cluster::questions::{ANSWER_BYTES, MOST_TO_ANSWER, NodeAnswer, PutQuestion};
 use crate::config::AppConfig;
 use crate::feed::{ENTRY_TEXT_BYTES, Feed, VIEWER_ENTRIES_PER_SECOND, VIEWERS};
 use crate::http::{BodyBounds, UnfinishedBodies, body};
@@ -49,7 +47,7 @@ use crate::pipe::wire::PipeWire;
 use crate::webhook::Webhooks;
 
 use answer::{ConsoleError, done};
-use elsewhere::{NodeRequest, OtherNodes};
+use elsewhere::OtherNodes;
 use everywhere::AskedOfApp;
 use merged::ListOf;
 use overview::{Overview, SAMPLE_EVERY};
@@ -99,9 +97,6 @@ pub(crate) trait RunningApp: Send + Sync {
     /// The app of this id.
     fn configured(&self, id: &str) -> Option<AppConfig>;
 }
-
-/// Questions of other nodes that are answered at once. Further ones wait.
-const ANSWERED_AT_ONCE: usize = 8;
 
 type ConsoleAnswer = Result<HttpResponse, ConsoleError>;
 
@@ -193,7 +188,6 @@ impl Console {
         path: &[&str],
         payload: &mut web::Payload,
     ) -> ConsoleAnswer {
-        let query = Query::parse(request.query_string());
         match path {
             [] => {
                 Ok(HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/console/")).finish())
@@ -202,7 +196,7 @@ impl Console {
             ["live", "payloads", seq] => self.payload(seq),
             ["api", "status"] => Ok(done(&self.status())),
             ["api", "nodes"] => Ok(done(&self.nodes())),
-            ["api", "overview"] => self.show_overview(&query),
+            ["api", "overview"] => Ok(done(&self.overview_everywhere(request.query_string()).await?)),
             ["api", "config"] => Ok(done(&self.config())),
             ["api", "apps", app, rest @ ..] => {
                 let app = self.app(app)?;
@@ -231,7 +225,10 @@ impl Console {
             ["connections", _] => self.wherever_it_is(asked).await?,
             ["users"] => self.list_everywhere(asked, ListOf::Users).await?,
             ["users", _] => self.user_everywhere(asked).await?,
-            _ => return self.of_this_node(asked).await,
+            ["webhooks"] => self.webhooks_everywhere(asked).await?,
+            ["pipe"] => self.pipe_everywhere(asked).await?,
+            ["webhooks", _, "attempts", _] => return self.of_named_node(asked).await,
+            _ => return Ok(None),
         }))
     }
 
@@ -270,8 +267,12 @@ impl Console {
                 let refused = |sentence| ConsoleError::Refused(StatusCode::UNPROCESSABLE_ENTITY, sentence);
                 self.hub.explain(&app, asked).map_err(refused)?
             }
-            ["webhooks", ref path @ ..] => {
-                let acted = self.act_on_webhooks(&app, path, asked).await?;
+            ["webhooks", _, "pause" | "resume"] => {
+                let acted = self.act_everywhere(&AskedOfApp { app: &app, path, query: "" }, asked).await?;
+                acted.ok_or_else(|| not_found(request))?
+            }
+            ["webhooks", ..] => {
+                let acted = self.act_on_named_node(&AskedOfApp { app: &app, path, query: "" }, asked).await?;
                 acted.ok_or_else(|| not_found(request))?
             }
             _ => return Err(not_found(request)),
@@ -288,59 +289,13 @@ impl Console {
         let AskedOfApp { app, path, .. } = *asked;
         Ok(Some(match *path {
             ["connections", socket, "close"] => self.close_connection(app, socket, body)?,
+            ["webhooks", ref path @ ..] => return self.act_on_webhooks(app, path, body).await,
             _ => return Ok(None),
         }))
     }
 
-    /// Answers what the consoles of other nodes ask, until it is dropped.
-    pub(crate) async fn answer_nodes(self: Arc<Self>) {
-        let Some(cluster) = self.others.cluster() else { return };
-        let (put, mut questions) = mpsc::channel(MOST_TO_ANSWER);
-        cluster.answer_by(put);
-        let room = Arc::new(Semaphore::new(ANSWERED_AT_ONCE));
-        while let Some(question) = questions.recv().await {
-            // It is never closed.
-            let turn = Arc::clone(&room).acquire_owned().await;
-            let console = Arc::clone(&self);
-            actix_web::rt::spawn(async move {
-                console.answer_node(question).await;
-                drop(turn);
-            });
-        }
-    }
-
-    async fn answer_node(&self, question: PutQuestion) {
-        let PutQuestion { from, asked, reply } = question;
-        let told = match serde_json::from_slice(&asked) {
-            Ok(request) => self.carry_out_for(from, &request).await,
-            Err(error) => Err(ConsoleError::parameter("a question", "a request", error)),
-        };
-        let mut answer = elsewhere::written(&told);
-        if answer.len() > ANSWER_BYTES {
-            let status = StatusCode::INSUFFICIENT_STORAGE;
-            let sentence = format!("its answer has more than {ANSWER_BYTES} bytes");
-            answer = elsewhere::written(&Err(ConsoleError::Refused(status, sentence)));
-        }
-        reply.answer(NodeAnswer::Told(answer.into()));
-    }
-
-    /// What another node's console asks of this node.
-    async fn carry_out_for(&self, node: NodeId, request: &NodeRequest) -> Result<Value, ConsoleError> {
-        let NodeRequest { app, path, query, body } = request;
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let app = self.app(app.as_deref().unwrap_or_default())?;
-        let asked = AskedOfApp { app: &app, path: &path, query };
-        let told = match body {
-            None => self.of_this_node(&asked).await?,
-            Some(body) => {
-                info!(%node, app = app.id(), path = path.join("/"), "asked by the console of another node");
-                self.act_on_this_node(&asked, body).await?
-            }
-        };
-        told.ok_or_else(|| ConsoleError::NotFound(path.join("/")))
-    }
-
-    fn show_overview(&self, query: &Query) -> ConsoleAnswer {
+    /// An hour of figures of this node.
+    fn own_overview(&self, query: &Query) -> Result<Value, ConsoleError> {
         let app = list::given(query, "app");
         let shown = self.overview.show(app.as_deref());
         let mut shown = shown.ok_or_else(|| ConsoleError::Nothing {
@@ -354,7 +309,7 @@ impl Console {
         shown.insert("app".into(), app.into());
         shown.insert("node".into(), self.node().into());
         shown.insert("now".into(), unix_ms().into());
-        Ok(done(&Value::Object(shown)))
+        Ok(Value::Object(shown))
     }
 
     /// The body of a request that changes something: a JSON object, as no form of another page can send it.

@@ -15,10 +15,15 @@ use crate::webhook::{AttemptOutcome, EventType, NotSent, OperatorAttempt, SentWe
 /// Bytes of a request that are shown.
 const BODY_SHOWN: usize = 64 * 1024;
 
+/// Attempts that are shown of all endpoints together, so that other nodes can be told them.
+const ATTEMPTS: usize = 1000;
+
 impl Console {
     /// The endpoints of an app, with the latest attempts of each.
     pub(super) fn webhooks(&self, app: &AppState) -> Value {
-        let endpoints = self.webhooks.shown(app.id());
+        let mut endpoints = self.webhooks.shown(app.id());
+        let each = ATTEMPTS / endpoints.len().max(1);
+        endpoints.iter_mut().for_each(|endpoint| endpoint.sent.truncate(each.max(1)));
         let endpoints: Vec<Value> = endpoints.iter().enumerate().map(endpoint).collect();
         json!({ "endpoints": endpoints, "node": self.node(), "scope": "node" })
     }

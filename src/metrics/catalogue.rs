@@ -272,7 +272,7 @@ metrics! {
         "1: another node has this setting otherwise, where all should have it alike (docs/cluster.md). Not there where none differs.";
     CLUSTER_MESSAGES = Counter "heliostat_cluster_messages_total" ["direction", "kind"]
         "Messages between nodes, out and in: event, facts (changes of who is there), heartbeat, snapshot, direct (to one \
-         connection or one user) and notice (for backends on the pipe).";
+         connection or one user), notice (for backends on the pipe) and question (what consoles ask, and answers).";
     CLUSTER_BYTES = Counter "heliostat_cluster_bytes_total" ["direction", "kind"]
         "Bytes of those.";
     CLUSTER_LOST = Counter "heliostat_cluster_lost_total" ["reason"]

@@ -1,7 +1,7 @@
 // The pipe: its rules, those who hear it, and an event tried against the rules.
 
 import { get, of, post } from './api.js';
-import { bytes, count, empty, facts, field, fill, heading, link, make, problem, table, watched } from './page.js';
+import { bytes, count, empty, facts, field, fill, heading, link, make, problem, silentNodes, table, watched } from './page.js';
 
 export const title = 'Pipe';
 export const needsApp = true;
@@ -9,7 +9,20 @@ export const needsApp = true;
 export function open(view, { app }) {
   const body = make('div.stack');
   fill(view, heading('Pipe', 'Rules that forward events, and backends that hear them.', link('live', 'What it sends, live', { kinds: 'pipe' })), body, tryForm(app));
-  return watched(body, 3000, 'The pipe is not to be had', async () => show(body, await get(of(app, 'pipe'))));
+  return watched(body, 3000, 'The pipe is not to be had', async () => {
+    const told = await get(of(app, 'pipe'));
+    show(body, told);
+    body.prepend(...[silentNodes(told)].filter(Boolean));
+    body.append(...[byNode(told)].filter(Boolean));
+  });
+}
+
+/** What each node has done, where there are several. */
+function byNode({ nodes }) {
+  if (!(nodes?.length > 1)) return null;
+  return make('section.panel', {}, make('h2', { textContent: 'By node' }), table(['Node', 'Events sent', 'Backends', 'Rules'],
+    nodes.map(({ node_name: name, sent, backends, rules, differs }) => [name, count(sent), count(backends), differs ? 'other ones' : rules.map(({ sent: bySingle }) => count(bySingle)).join(', ') || 'none']),
+    'What each node has done'));
 }
 
 function show(body, { rules, sent, paced_out: paced, backends }) {

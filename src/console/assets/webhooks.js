@@ -1,7 +1,7 @@
 // Webhooks: what was attempted at each endpoint, again by hand, a sample, a pause.
 
 import { get, of, post } from './api.js';
-import { bytes, button, clock, count, duration, empty, every, facts, fill, heading, make, many, pretty, problem, say, stamp, told } from './page.js';
+import { bytes, button, clock, count, duration, empty, every, facts, fill, heading, make, many, pretty, problem, say, silentNodes, stamp, told } from './page.js';
 
 export const title = 'Webhooks';
 export const needsApp = true;
@@ -13,10 +13,11 @@ export function open(view, { app }) {
   const opened = new Map();
   const look = async () => {
     try {
-      const { endpoints } = await get(of(app, 'webhooks'));
+      const answer = await get(of(app, 'webhooks'));
+      const { endpoints } = answer;
       // What one reads or has focused is not taken away from under one.
       if (body.contains(document.activeElement) && document.activeElement.closest('.attempts')) return;
-      fill(body, endpoints.length ? endpoints.map((endpoint) => endpointElement(app, endpoint, opened, look)) : empty('This app has no webhooks. They are set in its ', make('code', { textContent: 'webhooks' }), '.'));
+      fill(body, silentNodes(answer), endpoints.length ? endpoints.map((endpoint) => endpointElement(app, endpoint, opened, look)) : empty('This app has no webhooks. They are set in its ', make('code', { textContent: 'webhooks' }), '.'));
     } catch (error) {
       fill(body, problem('The webhooks are not to be had', error.message));
     }
@@ -26,7 +27,9 @@ export function open(view, { app }) {
 }
 
 function endpointElement(app, endpoint, opened, look) {
-  const { index, url, events, channels, paused, waiting, waiting_bytes: waitingBytes, oldest_ms: oldest, delivered, failed_of_latest: failed, dropped, given_up: givenUp, attempts } = endpoint;
+  const { index, url, events, channels, paused, waiting, waiting_bytes: waitingBytes, oldest_ms: oldest, delivered, failed_of_latest: failed, dropped, given_up: givenUp, attempts, nodes = [] } = endpoint;
+  const pausedOn = nodes.filter((node) => node.paused);
+  const onAll = ({ silent }, words) => (silent?.length ? `${words}, but not on all nodes: ${silent.map(({ name, why }) => name ?? why).join(', ')}` : words);
   const act = (label, what, body, done) => button(label, async () => {
     await told(async () => say(done(await post(of(app, 'webhooks', index, ...what), body))));
     look();
@@ -35,8 +38,8 @@ function endpointElement(app, endpoint, opened, look) {
   return make('section.panel.endpoint', {},
     make('div.section-head', {}, make('h2', {}, make('code', { textContent: url })), make('div.actions', {},
       act('Send a sample', ['sample'], {}, result),
-      paused ? act('Resume', ['resume'], {}, () => 'It goes on') : act('Pause', ['pause'], {}, () => 'Paused: what comes waits'))),
-    paused ? make('p.aside-note', { textContent: 'Paused. What happens waits within the queue’s bounds.' }) : null,
+      paused ? act('Resume', ['resume'], {}, (answer) => onAll(answer, 'It goes on')) : act('Pause', ['pause'], {}, (answer) => onAll(answer, 'Paused: what comes waits')))),
+    paused ? make('p.aside-note', { textContent: `Paused${pausedOn.length < nodes.length ? ` on ${pausedOn.map(({ node_name: name }) => name).join(', ')} alone` : ''}. What happens waits within the queue’s bounds.` }) : null,
     facts([
       ['Events', events?.length ? events.join(', ') : 'all'], channels && ['Channels', channels],
       ['Delivered', count(delivered)], ['Failed of the latest attempts', count(failed)],
@@ -47,9 +50,9 @@ function endpointElement(app, endpoint, opened, look) {
 }
 
 function attemptElement(app, index, attempt, opened, act, result) {
-  const { id, at, number, events, body_bytes: size, duration_ms: took, status, error, next_at: next, replay } = attempt;
+  const { id, at, number, events, body_bytes: size, duration_ms: took, status, error, next_at: next, replay, node, node_name: nodeName } = attempt;
   const isGood = status >= 200 && status < 300;
-  const key = `${app}/${index}/${id}`;
+  const key = `${app}/${index}/${node}/${id}`;
   const details = make('div.details', { hidden: !opened.has(key) });
   if (opened.has(key)) fill(details, opened.get(key));
   const toggle = button('Details', async () => {
@@ -60,7 +63,7 @@ function attemptElement(app, index, attempt, opened, act, result) {
     }
     details.hidden = false;
     try {
-      const whole = await get(of(app, 'webhooks', index, 'attempts', id));
+      const whole = await get(of(app, 'webhooks', index, 'attempts', id), { node });
       opened.set(key, detailsOf(whole));
       fill(details, opened.get(key));
     } catch (failure) {
@@ -69,8 +72,8 @@ function attemptElement(app, index, attempt, opened, act, result) {
   }, { kind: 'plain' });
   return make(`li${isGood ? '' : '.bad'}`, {},
     make('div.line', {}, make('time', { textContent: clock(at), title: stamp(at) }),
-      make('span.words', {}, make('strong', { textContent: status ? String(status) : 'failed' }), error ? ` ${error}` : '', `, ${many(events, 'event')}, ${bytes(size)}, ${duration(took)}`, replay ? ', sent again by hand' : number > 1 ? `, attempt ${number}` : '', next ? `; again at ${clock(next)}` : ''),
-      toggle, act('Replay', ['attempts', id, 'replay'], {}, result)),
+      make('span.words', {}, make('strong', { textContent: status ? String(status) : 'failed' }), error ? ` ${error}` : '', `, ${many(events, 'event')}, ${bytes(size)}, ${duration(took)}`, replay ? ', sent again by hand' : number > 1 ? `, attempt ${number}` : '', next ? `; again at ${clock(next)}` : '', nodeName ? `, by ${nodeName}` : ''),
+      toggle, act('Replay', ['attempts', id, 'replay'], { node }, result)),
     details);
 }
 
