@@ -201,7 +201,10 @@ impl Page {
     }
 
     fn webhook(&mut self, endpoint: &WebhookEndpoint) {
-        let mut lines = format!("url = {}\n", quote(endpoint.url.as_str()));
+        // Its query may hold a secret.
+        let hidden = endpoint.url.to_string();
+        let url = if self.show_secrets { endpoint.url.as_str() } else { &hidden };
+        let mut lines = format!("url = {}\n", quote(url));
         let names: Vec<_> = endpoint.events.iter().map(|one| quote(one.name())).collect();
         let _ = writeln!(lines, "events = [{}]", names.join(", "));
         if let Some(pattern) = &endpoint.channels {

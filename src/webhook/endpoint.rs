@@ -58,6 +58,9 @@ pub struct EndpointUrl {
     uri: Uri,
 }
 
+/// What is shown in the place of a query, which may hold a secret.
+const HIDDEN_QUERY: &str = "?…";
+
 impl EndpointUrl {
     /// Reads a URL.
     ///
@@ -70,6 +73,9 @@ impl EndpointUrl {
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(BadEndpoint::Credentials);
+        }
+        if text.ends_with(HIDDEN_QUERY) {
+            return Err(BadEndpoint::Masked);
         }
         if url.fragment().is_some() {
             return Err(BadEndpoint::Fragment(shown(text)));
@@ -94,7 +100,7 @@ impl fmt::Display for EndpointUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url[..url::Position::AfterPath])?;
         match self.url.query() {
-            Some(_) => f.write_str("?…"),
+            Some(_) => f.write_str(HIDDEN_QUERY),
             None => Ok(()),
         }
     }
@@ -189,6 +195,9 @@ pub enum BadEndpoint {
     /// They would be printed. The URL is not shown.
     #[error("a webhook's url may not hold a name or password; send an authorization header instead")]
     Credentials,
+    /// It was copied from where the query is hidden.
+    #[error("the query of a webhook's url is the mask that print-config writes in place of secrets")]
+    Masked,
     /// It is never sent.
     #[error("a webhook's url may not have a fragment (# and what follows), got {0:?}")]
     Fragment(String),
