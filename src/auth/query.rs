@@ -101,11 +101,10 @@ impl Query {
         pairs.filter(move |(name, _)| !authentication(name))
     }
 
-    /// The names and values of all but the signature, in order, each with its value as it was sent.
-    pub(crate) fn parameters_to_sign(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        let parameters =
-            self.parameters.iter().map(|p| (self.at(p.name), self.at(p.value), self.at(p.raw_value)));
-        parameters.filter(|(name, ..)| *name != "auth_signature")
+    /// The names and values of all but the signature, in order.
+    pub(crate) fn parameters_to_sign(&self) -> impl Iterator<Item = (&str, &str)> {
+        let parameters = self.parameters.iter().map(|p| (self.at(p.name), self.at(p.value)));
+        parameters.filter(|(name, _)| *name != "auth_signature")
     }
 
     /// Adds the parameters as they are signed: sorted by name, joined, values not encoded. Array parameters keep their

@@ -6,7 +6,7 @@ use super::cause::Cause;
 use super::examiner::MOST_BYTES;
 use super::json_forms::{JsonForm, in_form};
 use super::request::EMPTY_MD5;
-use crate::auth::request::Query;
+use crate::auth::request::{Query, body_hash};
 
 /// Why this body is not the one whose hash was signed, as far as that can be told.
 pub(crate) fn cause_of_body(query: &Query, body: &[u8]) -> Option<Cause> {
@@ -20,24 +20,23 @@ pub(crate) fn cause_of_body(query: &Query, body: &[u8]) -> Option<Cause> {
     if given == EMPTY_MD5 {
         return Some(Cause::HashOfNothing { bytes });
     }
-    let hash = |bytes: &[u8]| hex::encode(Md5::digest(bytes));
+    let is_of = |text: &str| body_hash(text.as_bytes()) == given;
     if bytes > MOST_BYTES {
         return Some(Cause::BodyChanged { bytes });
     }
-    let own = Md5::digest(body);
-    let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, own);
-    if given.trim().eq_ignore_ascii_case(&hex::encode(own)) || given.trim() == base64 {
+    let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, Md5::digest(body));
+    if given.trim().eq_ignore_ascii_case(&body_hash(body)) || given.trim() == base64 {
         return Some(Cause::HashWrittenOtherwise);
     }
     let Ok(text) = std::str::from_utf8(body) else { return Some(Cause::BodyChanged { bytes }) };
     let trimmed = text.trim_end_matches(['\r', '\n']);
     let unix = text.replace("\r\n", "\n");
     let lines = [trimmed.to_owned(), format!("{trimmed}\n"), unix.clone(), unix.replace('\n', "\r\n")];
-    if lines.iter().any(|other| hash(other.as_bytes()) == given) {
+    if lines.iter().any(|other| is_of(other)) {
         return Some(Cause::BodyLineBreak);
     }
     let mut forms = JsonForm::ALL.into_iter().filter(|form| *form != JsonForm::Quoted);
-    let signed = |form: &JsonForm| in_form(text, *form).is_some_and(|other| hash(other.as_bytes()) == given);
+    let signed = |form: &JsonForm| in_form(text, *form).is_some_and(|other| is_of(&other));
     let reencoded = forms.find(signed).map(Cause::BodyReencoded);
     reencoded.or(Some(Cause::BodyChanged { bytes }))
 }

@@ -74,11 +74,16 @@ pub enum Cause {
     /// Another app's key and secret.
     #[error("it was signed with the key and the secret of the app {app}, and came to another app")]
     CredentialsOfOtherApp { app: String },
-    /// Another app's key, and nobody's secret.
+    /// Another app's key, and not its secret.
     #[error(
-        "the key is of the app {app}, and it came to another app; the signature is not right for that one either"
+        "the key is of the app {app}, and it came to another app{}",
+        if *.is_signed_here { ", with whose secret it was signed" } else { "; the signature is right for neither" }
     )]
-    KeyOfOtherApp { app: String },
+    KeyOfOtherApp {
+        app: String,
+        /// Whether it was signed with a secret of the app that it came to.
+        is_signed_here: bool,
+    },
     /// The id in the place of the key.
     #[error("the id of the app {app} stands where its key should")]
     IdAsKey { app: String },
@@ -415,13 +420,37 @@ mod tests {
     }
 
     #[test]
+    fn every_cause_is_found_in_a_test() {
+        let tests = [
+            include_str!("client_auth/tests.rs"),
+            include_str!("request/tests.rs"),
+            include_str!("body.rs"),
+            include_str!("told.rs"),
+        ];
+        let tests = tests.map(|text| text.rsplit("mod tests {").next().unwrap()).concat();
+        let code = include_str!("cause.rs").split("fn name(&self)").nth(1).unwrap();
+        let names = code.split("\n    }\n").next().unwrap().lines().filter_map(|line| {
+            let named = line.trim().strip_prefix("Cause::")?;
+            named.split(|letter: char| !letter.is_alphanumeric()).next()
+        });
+        let names: Vec<&str> = names.collect();
+        assert!(names.len() > 40, "{names:?}");
+        for name in names {
+            assert!(tests.contains(&format!("Cause::{name}")), "no test finds {name}");
+        }
+    }
+
+    #[test]
     fn outsiders_are_told_nothing_of_other_apps_and_connections() {
         let app = || "7".to_owned();
         for cause in [
             Cause::OtherSocket { socket_id: SocketId::new(1, 2), is_open: false },
+            Cause::OtherSecretOfApp { key: app() },
             Cause::SecretOfOtherApp { app: app() },
             Cause::CredentialsOfOtherApp { app: app() },
-            Cause::KeyOfOtherApp { app: app() },
+            Cause::KeyOfOtherApp { app: app(), is_signed_here: true },
+            Cause::IdAsKey { app: app() },
+            Cause::AlmostKey { key: app() },
             Cause::SecretTold { app: app() },
         ] {
             assert_eq!(Diagnosis::Found(cause).for_outsiders(), None);

@@ -78,13 +78,8 @@ pub(crate) fn cause_of_auth(context: SigningContext<'_>, disputed: &DisputedAuth
             return of_key.or(fault.filter(|fault| *fault == Cause::AuthIsJson));
         }
         Some(key) => key,
-        // Without a key it can be any of the app's.
-        None => {
-            let examiner = examiner.as_mut()?;
-            let pairs = context.app.keys.iter().take(examiner.left());
-            let signs = pairs.clone().find(|pair| examiner.is_of(&pair.secret, &right));
-            return if signs.is_some() { Some(Cause::KeyMissing) } else { fault };
-        }
+        // What its form is says it all: whether the signature is right changes nothing.
+        None => return fault,
     };
     let (Some(secret), Some(mut examiner)) = (context.app.secret_of(&key), examiner) else { return fault };
     if examiner.is_of(secret, &right) {
@@ -186,13 +181,11 @@ fn cause_of_key(
 ) -> Option<Cause> {
     let SigningContext { app, apps, .. } = context;
     if let Some(other) = apps.by_key(key) {
-        let app = other.id.clone();
-        let is_right = other.secret_of(key).is_some_and(&mut signs);
-        return Some(if is_right {
-            Cause::CredentialsOfOtherApp { app }
-        } else {
-            Cause::KeyOfOtherApp { app }
-        });
+        if other.secret_of(key).is_some_and(&mut signs) {
+            return Some(Cause::CredentialsOfOtherApp { app: other.id.clone() });
+        }
+        let is_signed_here = app.keys.iter().any(|pair| signs(&pair.secret));
+        return Some(Cause::KeyOfOtherApp { app: other.id.clone(), is_signed_here });
     }
     mistaken_key(apps, Some(app), key)
 }

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde::de::IgnoredAny;
 
+use crate::protocol::json::string_end;
+
 /// How a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonForm {
@@ -34,7 +36,7 @@ pub(super) fn in_form(text: &str, form: JsonForm) -> Option<String> {
     while let Some(first) = rest.chars().next() {
         match first {
             '"' => {
-                let length = string_length(rest)?;
+                let (length, _) = string_end(rest);
                 let string: String = serde_json::from_str(&rest[..length]).ok()?;
                 push_string(&string, form, &mut out);
                 rest = &rest[length..];
@@ -57,17 +59,6 @@ pub(super) fn in_form(text: &str, form: JsonForm) -> Option<String> {
 /// The text that a JSON string holds, if that is what it is.
 pub(super) fn unquoted(text: &str) -> Option<String> {
     text.trim_start().starts_with('"').then(|| serde_json::from_str(text).ok()).flatten()
-}
-
-/// The bytes of the JSON string that a text begins with, its quotes included.
-fn string_length(text: &str) -> Option<usize> {
-    let mut is_escaped = false;
-    let end = text.bytes().skip(1).position(|byte| {
-        let ends = byte == b'"' && !is_escaped;
-        is_escaped = byte == b'\\' && !is_escaped;
-        ends
-    });
-    end.map(|at| at + 2)
 }
 
 fn push_string(string: &str, form: JsonForm, out: &mut String) {

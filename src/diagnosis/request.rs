@@ -9,7 +9,7 @@ use super::client_auth::{cause_in_secret, mistaken_key};
 use super::examiner::{Examiner, MOST_BYTES};
 use super::written::digest_of;
 use crate::app::AppRegistry;
-use crate::auth::request::{Query, RequestAuthError, TIMESTAMP_WINDOW_SECONDS, decode};
+use crate::auth::request::{Query, RequestAuthError, TIMESTAMP_WINDOW_SECONDS, decode, string_to_sign};
 
 /// The MD5 of nothing, which some libraries sign where there is no body.
 pub(super) const EMPTY_MD5: &str = "d41d8cd98f00b204e9800998ecf8427e";
@@ -87,7 +87,7 @@ fn cause_in_time(apps: &AppRegistry, request: &DisputedRequest<'_>) -> Option<Ca
     let key = request.query.get("auth_key")?;
     let secret = apps.by_key(key)?.secret_of(key)?.clone();
     let (digest, _) = digest_of(request.query.get("auth_signature").unwrap_or_default());
-    let right = text(request.method, request.path, sorted(decoded(request.query)));
+    let right = string_to_sign(request.method, request.path, request.query);
     let is_right = digest.is_some_and(|digest| Examiner::new(digest).is_of(&secret, &right));
     let (seconds, is_ahead) = (given.abs_diff(request.now), given > request.now);
     Some(Cause::Clock { seconds, is_ahead, is_right })
@@ -103,7 +103,7 @@ fn cause_in_signature(apps: &AppRegistry, request: &DisputedRequest<'_>) -> Opti
         Some(signature) => digest_of(signature),
     };
     let Some(digest) = digest else { return fault };
-    let right = text(request.method, request.path, sorted(decoded(query)));
+    let right = string_to_sign(request.method, request.path, query);
     if right.len() > MOST_BYTES {
         return None;
     }
@@ -133,11 +133,11 @@ fn guesses<'a>(request: &DisputedRequest<'a>, right: &str) -> impl Iterator<Item
     let paths = other_paths(path, prefix_taken);
     let of_path = paths.into_iter().map(move |signed| {
         let cause = Cause::OtherPath { signed: signed.clone(), came: path.to_owned() };
-        (text(method, &signed, sorted(decoded(query))), cause)
+        (string_to_sign(method, &signed, query), cause)
     });
     let signed = if method == "GET" { "POST" } else { "GET" };
     let of_method =
-        (text(signed, path, sorted(decoded(query))), Cause::OtherMethod { signed, came: method.to_owned() });
+        (string_to_sign(signed, path, query), Cause::OtherMethod { signed, came: method.to_owned() });
     let of_query = of_query(method, query)
         .into_iter()
         .map(move |(parameters, cause)| (text(method, path, parameters), cause));
@@ -197,7 +197,7 @@ fn of_query<'a>(method: &str, query: &'a Query) -> Vec<(Vec<Parameter<'a>>, Caus
 }
 
 fn decoded(query: &Query) -> Vec<Parameter<'_>> {
-    query.parameters_to_sign().map(|(name, value, _)| (Cow::Borrowed(name), Cow::Borrowed(value))).collect()
+    query.parameters_to_sign().map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value))).collect()
 }
 
 /// Sorted by name; values of one name keep their order.

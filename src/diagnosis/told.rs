@@ -28,7 +28,7 @@ pub(crate) fn told_in_path(apps: &AppRegistry, path: &str) -> Option<Cause> {
 /// Whether one stands in the path of a request or is a value of its query.
 pub(crate) fn told_in_request(apps: &AppRegistry, request: &DisputedRequest<'_>) -> Option<Cause> {
     let signature = request.query.get("auth_signature");
-    let values = request.query.parameters_to_sign().map(|(_, value, _)| value);
+    let values = request.query.parameters_to_sign().map(|(_, value)| value);
     told_in_path(apps, request.path).or_else(|| told_among(apps, signature.into_iter().chain(values)))
 }
 

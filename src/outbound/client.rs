@@ -72,14 +72,7 @@ impl HttpClient {
         request: Request<Full<Bytes>>,
         timeout: Duration,
     ) -> Result<Reply, SendError> {
-        let exchange = async {
-            let response = self.client.request(request).await;
-            let response = response.map_err(|error| SendError::Connection(with_causes(&error)))?;
-            let status = response.status().as_u16();
-            let body = body(response).await.map_err(|error| SendError::Connection(with_causes(&error)))?;
-            Ok(Reply { status, body: body.bytes })
-        };
-        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(SendError::Timeout(timeout)))
+        self.ask(request, timeout, ANSWER_BYTES).await.map(|(reply, _)| reply)
     }
 
     /// The same, of an answer of which so many bytes are read, and whether that is all of it.

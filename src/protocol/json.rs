@@ -15,6 +15,7 @@ pub use equal::equals;
 pub use members::members;
 pub use number::{Decimal, first_rounded, is_held_exactly};
 pub(in crate::protocol) use relay::relay;
+pub(crate) use relay::string_end;
 pub use relay::{MAX_DEPTH, Unrelayable, push_compact};
 pub use strings::{as_string, is_null, push_string, string_literal};
 

@@ -66,7 +66,9 @@ fn what_was_signed_with_something_else_is_named() {
     for (key, secret, expected) in [
         ("app-key", "other-secret", Some(Cause::SecretOfOtherApp { app: app() })),
         ("other-key", "other-secret", Some(Cause::CredentialsOfOtherApp { app: app() })),
-        ("other-key", "app-secret", Some(Cause::KeyOfOtherApp { app: app() })),
+        ("other-key", "app-secret", Some(Cause::KeyOfOtherApp { app: app(), is_signed_here: true })),
+        ("other-key", "new-secret", Some(Cause::KeyOfOtherApp { app: app(), is_signed_here: true })),
+        ("other-key", "guessed", Some(Cause::KeyOfOtherApp { app: app(), is_signed_here: false })),
         ("app-key", "new-secret", Some(Cause::OtherSecretOfApp { key: "new-key".into() })),
         ("app-key", "app-key", Some(Cause::KeyAsSecret)),
         ("app-key", "app-secret\n", Some(Cause::SecretWithSpace)),
@@ -97,6 +99,7 @@ fn the_form_is_named_where_all_else_is_right() {
     for (auth, expected) in [
         (signature.to_owned(), Some(Cause::KeyMissing)),
         (format!(":{signature}"), Some(Cause::KeyMissing)),
+        (format!("\"{signature}\""), Some(Cause::AuthIsJson)),
         (format!("app-key:{auth}"), Some(Cause::KeyTwice)),
         (format!("app-key:{}", signature.to_uppercase()), Some(Cause::UpperCase)),
         (format!("{auth}\n"), Some(Cause::SpaceAround)),
@@ -107,7 +110,7 @@ fn the_form_is_named_where_all_else_is_right() {
         // Near misses: what is right needs no cause, and another key is not the same one twice.
         (auth.clone(), None),
         (format!("app-key:new-key:{signature}"), Some(Cause::NoDigest { chars: 72 })),
-        ("nonsense".to_owned(), None),
+        ("nonsense".to_owned(), Some(Cause::NoDigest { chars: 8 })),
     ] {
         assert_eq!(cause(&auth, &room(None)), expected, "{auth}");
     }
@@ -140,6 +143,7 @@ fn data_that_is_the_same_and_written_otherwise_is_told_from_other_data() {
     }
     let of_user = signed(&format!("111.222::user::{data}"));
     assert_eq!(cause(&of_user, &room(Some(data))), Some(Cause::SignedForUser));
+    assert_eq!(cause(&of_user, &room(Some(&data.replace("a/b", "a/c")))), None, "of another user");
 }
 
 fn signed_for(behind: &str) -> String {

@@ -94,7 +94,7 @@ fn compact(text: &str, out: &mut String, escaping: Escaping) -> Result<usize, Un
 }
 
 /// The length of the string literal that `text` begins with, quotes included, and whether it holds an escape.
-fn string_end(text: &str) -> (usize, bool) {
+pub(crate) fn string_end(text: &str) -> (usize, bool) {
     let bytes = text.as_bytes();
     let mut at = 1;
     let mut escaped = false;
