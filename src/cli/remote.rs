@@ -182,17 +182,14 @@ impl Remote {
 
     /// The admin listener.
     pub(super) fn admin(arguments: &AdminArguments) -> Result<Self, RemoteFailure> {
-        let of_environment = || variable("HELIOSTAT_ADMIN_TOKEN");
-        let token = arguments.token.clone().or_else(of_environment).ok_or_else(|| {
+        let (url, linked) = of_link(arguments.admin.as_deref().unwrap_or(ADMIN_HERE));
+        let given = arguments.token.clone().or(linked).or_else(|| variable("HELIOSTAT_ADMIN_TOKEN"));
+        let token = given.ok_or_else(|| {
             RemoteFailure::usage(
                 "expected the token of the admin listener, got none: give --token, or set HELIOSTAT_ADMIN_TOKEN",
             )
         })?;
-        Self::at(
-            arguments.admin.as_deref().unwrap_or(ADMIN_HERE),
-            ("--admin", ADMIN_HERE),
-            Pass::Token(token),
-        )
+        Self::at(url, ("--admin", ADMIN_HERE), Pass::Token(token))
     }
 
     fn at(url: &str, (named_by, such_as): (&str, &str), pass: Pass) -> Result<Self, RemoteFailure> {
@@ -319,10 +316,24 @@ impl Remote {
     }
 }
 
+/// The address of an admin listener, and the token that is shown there, of a link to its console: the broker prints such
+/// links, and browsers show them.
+fn of_link(url: &str) -> (&str, Option<String>) {
+    let Some((listener, behind)) = url.split_once("/console") else { return (url, None) };
+    let before_fragment = behind.split('#').next().unwrap_or_default();
+    let query = before_fragment.split_once('?').map_or("", |(_, query)| query);
+    (listener, Query::parse(query).get("token").map(str::to_owned))
+}
+
 impl AdminArguments {
-    /// The id of the app, if it was given here.
+    /// The id of the app, if it was given here: alone, or with its key and secret as other commands take it.
     pub(super) fn given_app(&self) -> Option<&str> {
-        self.app.as_deref()
+        let given = self.app.as_deref().filter(|id| !id.is_empty())?;
+        Some(if GivenApp::parse(given, "--app").is_ok() {
+            given.split(':').next().unwrap_or(given)
+        } else {
+            given
+        })
     }
 
     /// The id of the app that is meant.
@@ -423,6 +434,11 @@ pub(super) fn count(number: u64, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
+/// So many connections are subscribed: a sentence without its end.
+pub(super) fn are_subscribed(number: u64) -> String {
+    format!("{} {} subscribed", count(number, "connection"), if number == 1 { "is" } else { "are" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -458,6 +474,19 @@ mod tests {
             let told = told(url);
             assert!(told.contains("such as http://127.0.0.1:9601") && !told.contains("hush"), "{told}");
             assert!(told.ends_with(got), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_the_console_names_its_listener_and_may_hold_the_token() {
+        let token = |token: &str| Some(token.to_owned());
+        for (url, expected) in [
+            ("http://h:1", ("http://h:1", None)),
+            ("http://h:1/console", ("http://h:1", None)),
+            ("http://h:1/x/console/#/live?token=other", ("http://h:1/x", None)),
+            ("http://h:1/console/?token=a%2Bb#/live", ("http://h:1", token("a+b"))),
+        ] {
+            assert_eq!(of_link(url), expected, "{url}");
         }
     }
 

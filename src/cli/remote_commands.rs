@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::doctor::{DoctorArguments, run_doctor};
 use super::remote::{
-    AdminArguments, AskedFor, BrokerArguments, Remote, RemoteFailure, count, harmless, path_of,
+    AdminArguments, AskedFor, BrokerArguments, Remote, RemoteFailure, are_subscribed, count, harmless,
+    path_of,
 };
 use super::signed_things::{SignAction, WhyAction, run_sign, run_why};
 use super::tail::{TailArguments, run_tail};
@@ -197,7 +198,14 @@ enum WhoIsThere {
 
 impl WhoIsThere {
     fn of(remote: &Remote, channel: &str) -> Self {
-        let Ok(found) = state_of(remote, channel) else { return WhoIsThere::Unknown };
+        match state_of(remote, channel) {
+            Ok(found) => Self::of_state(remote, channel, &found),
+            Err(_) => WhoIsThere::Unknown,
+        }
+    }
+
+    /// Who is there of a channel of which this is told.
+    fn of_state(remote: &Remote, channel: &str, found: &Json) -> Self {
         if found["occupied"] == true {
             return WhoIsThere::Somebody(found["subscription_count"].as_u64());
         }
@@ -215,8 +223,7 @@ impl WhoIsThere {
 
     fn sentence(&self, channel: &str) -> String {
         let subscribed = |number: &Option<u64>| match number {
-            Some(1) => "1 connection is subscribed".to_owned(),
-            Some(number) => format!("{} are subscribed", count(*number, "connection")),
+            Some(number) => are_subscribed(*number),
             None => "somebody is subscribed".to_owned(),
         };
         match self {
@@ -255,11 +262,7 @@ fn one_channel(broker: &BrokerArguments, channel: &str) -> Result<String, Remote
     if broker.json {
         return Ok(format!("{found}\n"));
     }
-    let audience = if found["occupied"] == true {
-        WhoIsThere::Somebody(found["subscription_count"].as_u64())
-    } else {
-        WhoIsThere::of(&remote, channel)
-    };
+    let audience = WhoIsThere::of_state(&remote, channel, &found);
     Ok(format!("{}: {}\n", harmless(channel), audience.sentence(channel)))
 }
 

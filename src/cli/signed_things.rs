@@ -7,13 +7,11 @@ use serde_json::{Value as Json, json};
 use super::remote::{AppArguments, GivenApp, RemoteFailure, SignedUrl, harmless};
 use crate::app::AppRegistry;
 use crate::diagnosis::{
-    Explanation, HIDDEN, Knowledge, PastedAddress, SignedFor, explain, socket_id, string_to_sign,
+    Diagnosis, Explanation, HIDDEN, Knowledge, PastedAddress, SignedFor, channel_name, explain, note_of_auth,
+    note_of_request, socket_id, string_to_sign,
 };
 use crate::http::unix_seconds;
 use crate::protocol::{ChannelName, SocketId};
-
-/// The longest channel name that a signature is made or explained for: as long as any broker may allow.
-const MOST_CHANNEL_CHARS: usize = 10_000;
 
 /// What is for every signature.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -34,6 +32,7 @@ pub(super) enum SignAction {
         /// The id of the connection, such as 123.456.
         #[arg(value_name = "SOCKET_ID", value_parser = socket_id)]
         socket_id: SocketId,
+        /// Its name, with the prefix: private-room, presence-room.
         #[arg(value_name = "CHANNEL", value_parser = channel_name)]
         channel: ChannelName,
         /// The channel_data, exactly as the client will send it; presence channels need it.
@@ -88,6 +87,7 @@ pub(super) enum WhyAction {
         /// The id of the connection that subscribes.
         #[arg(value_name = "SOCKET_ID", value_parser = socket_id)]
         socket_id: SocketId,
+        /// Its name, with the prefix: private-room, presence-room.
         #[arg(value_name = "CHANNEL", value_parser = channel_name)]
         channel: ChannelName,
         /// What the endpoint answered: the whole JSON, or the auth within it.
@@ -135,10 +135,6 @@ pub(super) enum WhyAction {
     },
 }
 
-fn channel_name(text: &str) -> Result<ChannelName, String> {
-    ChannelName::parse(text, MOST_CHANNEL_CHARS).map_err(|error| error.to_string())
-}
-
 /// What `sign` prints.
 pub(super) fn run_sign(action: &SignAction) -> Result<String, RemoteFailure> {
     let (signing, of, socket_id) = match action {
@@ -156,11 +152,11 @@ pub(super) fn run_sign(action: &SignAction) -> Result<String, RemoteFailure> {
     let app = signing.app.app()?;
     let text = string_to_sign(socket_id, &of);
     let signature = crate::auth::sign(&app.secret, &text);
-    let auth = format!("{}:{signature}", app.key);
+    let (auth, note) = (format!("{}:{signature}", app.key), note_of_auth(&of));
     Ok(if signing.json {
-        format!("{}\n", json!({ "string_to_sign": text, "signature": signature, "auth": auth }))
+        format!("{}\n", json!({ "string_to_sign": text, "signature": signature, "auth": auth, "note": note }))
     } else {
-        columns(&[("string to sign", text), ("signature", signature), ("auth", auth)])
+        with_note(vec![("string to sign", text), ("signature", signature), ("auth", auth)], note)
     })
 }
 
@@ -178,14 +174,14 @@ fn sign_request(
     let now = at.unwrap_or_else(unix_seconds);
     let signed = SignedUrl::of(&app, method, &path, &pairs, body.unwrap_or_default(), now);
     let url = format!("{before}{path}?{}", signed.query);
-    let text = signed.string_to_sign;
+    let (text, note) = (signed.string_to_sign, note_of_request(&app.app(), &path));
     if signing.json {
-        let told = json!({ "string_to_sign": text, "signature": signed.signature, "url": url });
+        let told = json!({ "string_to_sign": text, "signature": signed.signature, "url": url, "note": note });
         return Ok(format!("{told}\n"));
     }
     // On one line, as refusals show it.
     let shown = text.replace('\n', "\\n");
-    Ok(columns(&[("string to sign", shown), ("signature", signed.signature), ("url", url)]))
+    Ok(with_note(vec![("string to sign", shown), ("signature", signed.signature), ("url", url)], note))
 }
 
 /// What `why` prints, and whether there is nothing to explain.
@@ -226,7 +222,7 @@ impl WhyArguments {
             Knowledge { app: &app, apps: &apps, sockets: &sockets, now: at.unwrap_or_else(unix_seconds) };
         let empty = serde_json::Map::new();
         let explained = explain(known, pasted.as_object().unwrap_or(&empty)).map_err(RemoteFailure::usage)?;
-        let is_right = explained.diagnosis.is_none();
+        let is_right = explained.is_right;
         let text =
             if self.signing.json { format!("{}\n", explained.to_json()) } else { lines_of(&explained) };
         Ok((text, is_right))
@@ -236,14 +232,23 @@ impl WhyArguments {
 fn lines_of(explained: &Explanation) -> String {
     let text = explained.string_to_sign.replace('\n', "\\n");
     let mut lines = vec![("string to sign", if text.is_empty() { HIDDEN.to_owned() } else { text })];
-    match &explained.diagnosis {
-        None => return format!("{}the signature is right\n", columns(&lines)),
-        Some(diagnosis) => {
-            lines.extend(explained.refusal.clone().map(|refusal| ("refused with", refusal)));
-            lines.extend(explained.differing().map(|part| ("what differs", part.to_owned())));
-            lines.push(("why", diagnosis.sentence()));
-        }
+    if explained.is_right {
+        let note = with_note(Vec::new(), explained.note.clone());
+        return format!("{}the signature is right\n{note}", columns(&lines));
     }
+    lines.extend(explained.refusal.clone().map(|refusal| ("refused with", refusal)));
+    lines.extend(explained.differing().map(|part| ("what differs", part.to_owned())));
+    lines.extend(explained.diagnosis.as_ref().map(|diagnosis| ("why", diagnosis.sentence())));
+    if explained.diagnosis == Some(Diagnosis::Unknown) {
+        let told = "name another app by --or-app, or an earlier connection by --or-socket; otherwise compare what your backend \
+                    signs with the string to sign, letter by letter";
+        lines.push(("what to try", told.to_owned()));
+    }
+    with_note(lines, explained.note.clone())
+}
+
+fn with_note(mut lines: Vec<(&str, String)>, note: Option<String>) -> String {
+    lines.extend(note.map(|note| ("note", note)));
     columns(&lines)
 }
 

@@ -1,20 +1,21 @@
 //! `tail`: what happens in the apps of a broker, while it happens, as its admin listener tells it.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::{Value as Json, json};
 
 use super::feed_socket::FeedSocket;
-use super::remote::{AdminArguments, Remote, RemoteFailure, count, harmless, is_colourful, path_of};
+use super::remote::{
+    AdminArguments, Remote, RemoteFailure, are_subscribed, count, harmless, is_colourful, path_of,
+};
 use crate::config::nearest;
+use crate::feed::FeedKind;
 
 /// Characters that are shown of a payload.
 const PAYLOAD_CHARS: usize = 200;
-
-/// The kinds of what is told.
-const KINDS: [&str; 8] =
-    ["connections", "subscriptions", "members", "events", "pipe", "api", "refusals", "webhooks"];
 
 /// What is to be shown.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(super) struct TailArguments {
     #[command(flatten)]
     admin: AdminArguments,
     /// Only of this kind; may be repeated [default: all but api].
-    #[arg(long, value_name = "KIND", value_parser = KINDS)]
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(FeedKind::ALL.map(FeedKind::name)))]
     kind: Vec<String>,
     /// Only of channels whose names fit, with * for anything.
     #[arg(long, value_name = "PATTERN")]
@@ -40,7 +41,7 @@ pub(super) struct TailArguments {
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
     /// End after so many lines.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     lines: Option<u64>,
 }
 
@@ -49,7 +50,9 @@ impl TailArguments {
     fn filter(&self) -> Json {
         let kinds: Vec<&str> = match self.kind.as_slice() {
             // What asks the broker is rarely what is looked for, and each event of the HTTP API is told by itself.
-            [] => KINDS.into_iter().filter(|kind| *kind != "api").collect(),
+            [] => {
+                FeedKind::ALL.iter().filter(|kind| **kind != FeedKind::Api).map(|kind| kind.name()).collect()
+            }
             kinds => kinds.iter().map(String::as_str).collect(),
         };
         let mut filter = json!({ "type": "filter", "kinds": kinds });
@@ -81,14 +84,22 @@ fn show(tail: &TailArguments, style: Style, out: &mut impl std::io::Write) -> Re
     remote.block_on(async {
         let mut socket = FeedSocket::open(&url, token).await?;
         socket.say(tail.filter().to_string()).await?;
+        if let Some(app) = tail.admin.given_app() {
+            // One that is not there would be waited for without a word.
+            remote.fetch(&channels_of(app), &[("limit", "1")]).await?;
+        }
         let mut left = tail.lines.unwrap_or(u64::MAX);
         while let Some(text) = socket.hear().await? {
             let told: Json = serde_json::from_str(&text).map_err(RemoteFailure::not_done)?;
+            if told["type"] == "error" {
+                return Err(RemoteFailure::usage(harmless(told["message"].as_str().unwrap_or(&text))));
+            }
+            let mut channels = ChannelsAsked::default();
             for entry in told["entries"].as_array().into_iter().flatten() {
                 let line = if tail.admin.json {
                     entry.to_string()
                 } else {
-                    line_of(entry, nearest_channel(&remote, entry).await.as_deref(), style)
+                    line_of(entry, channels.nearest(&remote, entry).await.as_deref(), style)
                 };
                 // A reader that has gone wants no more.
                 if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
@@ -116,20 +127,32 @@ enum Style {
     Colourful,
 }
 
-/// Where an event that nobody received may have been meant for: a sentence.
-async fn nearest_channel(remote: &Remote, entry: &Json) -> Option<String> {
-    let (app, channel) = (entry["app"].as_str()?, entry["channel"].as_str()?);
-    if entry["kind"] != "events" || entry["receivers"] != 0 {
-        return None;
+/// The channels of apps, each asked for once for all entries that are told together.
+#[derive(Debug, Default)]
+struct ChannelsAsked(HashMap<String, Json>);
+
+impl ChannelsAsked {
+    /// Where an event that nobody received may have been meant for: a sentence.
+    async fn nearest(&mut self, remote: &Remote, entry: &Json) -> Option<String> {
+        let (app, channel) = (entry["app"].as_str()?, entry["channel"].as_str()?);
+        if entry["kind"] != "events" || entry["receivers"] != 0 {
+            return None;
+        }
+        if !self.0.contains_key(app) {
+            let answer = remote.fetch(&channels_of(app), &[("limit", "500")]).await.unwrap_or_default();
+            self.0.insert(app.to_owned(), answer);
+        }
+        let items = self.0.get(app)?["items"].as_array()?;
+        let names = items.iter().filter_map(|item| item["name"].as_str()).filter(|name| *name != channel);
+        let alike = nearest(channel, names)?;
+        let number = items.iter().find(|item| item["name"] == alike.as_str())?["subscriptions"].as_u64()?;
+        Some(format!("{} to {}", are_subscribed(number), harmless(&alike)))
     }
-    let path = path_of(&["console", "api", "apps", app, "channels"], &[]);
-    let answer = remote.fetch(&path, &[("limit", "500")]).await.ok()?;
-    let items = answer["items"].as_array()?;
-    let names = items.iter().filter_map(|item| item["name"].as_str()).filter(|name| *name != channel);
-    let alike = nearest(channel, names)?;
-    let number = items.iter().find(|item| item["name"] == alike.as_str())?["subscriptions"].as_u64()?;
-    let is = if number == 1 { "is" } else { "are" };
-    Some(format!("{} {is} subscribed to {}", count(number, "connection"), harmless(&alike)))
+}
+
+/// The path of an app's channels.
+fn channels_of(app: &str) -> String {
+    path_of(&["console", "api", "apps", app, "channels"], &[])
 }
 
 /// One entry as a line.
@@ -253,8 +276,8 @@ mod tests {
         [&[0x81, 126], length.to_be_bytes().as_slice(), text.as_bytes()].concat()
     }
 
-    /// An admin listener that tells of one event that nobody received, and of the channels that there are.
-    fn admin_listener(entries: Json) -> (String, thread::JoinHandle<(String, String)>) {
+    /// An admin listener that tells this, and of the channels that there are as often as it is asked.
+    fn admin_listener(told: Json, asked: usize) -> (String, thread::JoinHandle<(String, String)>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = thread::spawn(move || {
@@ -270,13 +293,18 @@ mod tests {
             feed.write_all(answer.as_bytes()).unwrap();
             feed.write_all(&frame("{\"type\":\"hello\"}")).unwrap();
             let filter = heard(&mut feed);
-            feed.write_all(&frame(&json!({ "type": "entries", "entries": entries }).to_string())).unwrap();
-            let (mut asked, _) = listener.accept().unwrap();
-            let question = head(&mut asked);
-            let body = json!({ "items": [{ "name": "my-channel", "subscriptions": 1 }] }).to_string();
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-            asked.write_all(answer.as_bytes()).unwrap();
-            (request + &question, filter)
+            feed.write_all(&frame(&told.to_string())).unwrap();
+            let questions = (0..asked).map(|_| {
+                let (mut asked, _) = listener.accept().unwrap();
+                let question = head(&mut asked);
+                let body = json!({ "items": [{ "name": "my-channel", "subscriptions": 1 }] }).to_string();
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+                asked.write_all((head + &body).as_bytes()).unwrap();
+                question
+            });
+            (request + &questions.collect::<String>(), filter)
         });
         (url, served)
     }
@@ -285,15 +313,15 @@ mod tests {
     fn what_the_feed_tells_is_shown_until_so_many_lines() {
         let unheard = json!({ "at": 0, "kind": "events", "what": "event", "app": "7", "channel": "my-chanel",
             "event": "e", "receivers": 0 });
-        let (url, served) = admin_listener(json!([unheard, unheard]));
+        let (url, served) = admin_listener(json!({ "type": "entries", "entries": [unheard, unheard] }), 2);
         let arguments =
-            ["tail", "--admin", &url, "--token=t", "--app=7", "--kind=events", "--channel=my-*", "--lines=1"];
+            ["tail", "--admin", &url, "--token=t", "--app=7", "--kind=events", "--channel=my-*", "--lines=2"];
         let tail = Tailing::try_parse_from(arguments).unwrap().tail;
         let mut out = Vec::new();
         show(&tail, Style::Plain, &mut out).unwrap();
         let told =
             "00:00:00.000  event         7  my-chanel  e  nobody: 1 connection is subscribed to my-channel\n";
-        assert_eq!(String::from_utf8(out).unwrap(), told);
+        assert_eq!(String::from_utf8(out).unwrap(), told.repeat(2), "the channels are asked for once");
         let (requests, filter) = served.join().unwrap();
         assert!(
             requests.starts_with("GET /console/live HTTP/1.1\r\n") && requests.contains("Bearer t"),
@@ -302,6 +330,17 @@ mod tests {
         assert!(requests.contains("GET /console/api/apps/7/channels?limit=500 "), "{requests}");
         let expected = json!({ "type": "filter", "kinds": ["events"], "app": "7", "channel": "my-*" });
         assert_eq!(serde_json::from_str::<Json>(&filter).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_told() {
+        let (url, served) = admin_listener(json!({ "type": "error", "message": "expected a socket id" }), 0);
+        let tail =
+            Tailing::try_parse_from(["tail", "--admin", &url, "--token=t", "--socket=x"]).unwrap().tail;
+        let failure = show(&tail, Style::Plain, &mut Vec::new()).unwrap_err();
+        assert_eq!(failure, RemoteFailure::usage("expected a socket id"));
+        served.join().unwrap();
+        assert!(Tailing::try_parse_from(["tail", "--lines=0"]).is_err());
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) use body::cause_of_body;
 pub(crate) use cause::{Cause, Diagnosis, HIDDEN};
 pub(crate) use client_auth::{DisputedAuth, SignedFor, SigningContext, cause_of_auth, string_to_sign};
 pub(crate) use examiner::MOST_SIGNATURES;
-pub(crate) use pasted::{Explanation, Knowledge, PastedAddress, explain, socket_id};
+pub(crate) use pasted::{
+    Explanation, Knowledge, PastedAddress, channel_name, explain, note_of_auth, note_of_request, socket_id,
+};
 pub(crate) use request::{DisputedRequest, cause_of_key, cause_of_request, says_enough};
 pub(crate) use told::{told_in_auth, told_in_path, told_in_request};

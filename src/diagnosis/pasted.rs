@@ -9,13 +9,14 @@ use url::{Position, Url};
 use super::body::cause_of_body;
 use super::cause::{Cause, Diagnosis};
 use super::client_auth::{DisputedAuth, SignedFor, SigningContext, cause_of_auth, string_to_sign};
-use super::request::{DisputedRequest, cause_of_request};
+use super::request::{DisputedRequest, cause_of_request, says_enough};
 use super::told::{told_in_auth, told_in_request};
 use super::written::WrittenAuth;
 use crate::app::{App, AppRegistry};
+use crate::auth::channel::{ChannelAuthError, authorise};
 use crate::auth::request::{Query, SignedRequest, authenticate, check_body, decode};
-use crate::auth::{split, verify};
-use crate::protocol::{ChannelName, SocketId, WrittenSocketId};
+use crate::auth::user::{self, UserAuthError};
+use crate::protocol::{ChannelName, ChannelType, InvalidChannelName, SocketId, WrittenSocketId};
 
 /// The longest channel name that is explained: no app takes a longer one.
 const MOST_CHANNEL_CHARS: usize = 10_000;
@@ -36,12 +37,16 @@ pub(crate) struct Knowledge<'a> {
 /// What has been found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Explanation {
-    /// What had to be signed.
+    /// What had to be signed; nothing, if a secret would stand in it.
     pub(crate) string_to_sign: String,
-    /// `None` if the signature is right.
+    /// Whether the signature is right.
+    pub(crate) is_right: bool,
+    /// What is wrong with it, if it is not right and the refusal does not say it all.
     pub(crate) diagnosis: Option<Diagnosis>,
-    /// The refusal that it got, or would get, of a request.
+    /// The refusal that it got, or would get, where that says more than what had to be signed.
     pub(crate) refusal: Option<String>,
+    /// What else has to be thought of, whether it is right or not.
+    pub(crate) note: Option<String>,
     parts: Vec<ExplainedPart>,
 }
 
@@ -66,9 +71,10 @@ impl Explanation {
             json!({ "name": diagnosis.name(), "sentence": diagnosis.sentence(), "part": self.differing() })
         });
         json!({
-            "right": self.diagnosis.is_none(),
+            "right": self.is_right,
             "string_to_sign": self.string_to_sign,
             "refusal": self.refusal,
+            "note": self.note,
             "parts": parts.collect::<Vec<_>>(),
             "cause": cause,
         })
@@ -103,9 +109,9 @@ pub(crate) fn explain(known: Knowledge<'_>, pasted: &Map<String, Json>) -> Resul
                 within_answer(needed("auth")?, if what == "user" { "user_data" } else { "channel_data" });
             let of = if what == "user" {
                 let user_data = member("user_data")?.map(str::to_owned).or(data);
-                SignedFor::SignIn { user_data: user_data.ok_or("expected user_data, got none")? }
+                SignedFor::SignIn { user_data: user_data.ok_or("expected user_data, got none: the client sends it beside auth, as the endpoint answered it")? }
             } else {
-                let channel = ChannelName::parse(needed("channel")?, MOST_CHANNEL_CHARS)
+                let channel = channel_name(needed("channel")?)
                     .map_err(|error| format!("expected the name of a channel in channel: {error}"))?;
                 let channel_data = member("channel_data")?.map(str::to_owned).or(data);
                 SignedFor::Subscription { channel, channel_data }
@@ -116,6 +122,14 @@ pub(crate) fn explain(known: Knowledge<'_>, pasted: &Map<String, Json>) -> Resul
         }
         other => Err(format!("expected channel, user or request in what, got {other:?}")),
     }
+}
+
+/// Reads the name of a channel, as long as any broker may allow.
+///
+/// # Errors
+/// If it can be none.
+pub(crate) fn channel_name(text: &str) -> Result<ChannelName, InvalidChannelName> {
+    ChannelName::parse(text, MOST_CHANNEL_CHARS)
 }
 
 /// Reads a socket id.
@@ -138,23 +152,73 @@ fn within_answer(text: &str, data: &str) -> (String, Option<String>) {
 
 fn explain_auth(known: Knowledge<'_>, socket_id: Option<SocketId>, disputed: DisputedAuth) -> Explanation {
     let Knowledge { app, apps, sockets, .. } = known;
-    let is_of = |socket_id: SocketId| {
-        let signed = string_to_sign(socket_id, &disputed.of);
-        let parts = split(&disputed.auth);
-        parts
-            .is_some_and(|(key, came)| app.secret_of(key).is_some_and(|secret| verify(secret, &signed, came)))
+    let is_of = |socket_id: SocketId| match &disputed.of {
+        SignedFor::Subscription { channel, channel_data } => {
+            authorise(app, socket_id, channel, Some(&disputed.auth), channel_data.as_deref()).is_ok()
+        }
+        SignedFor::SignIn { user_data } => {
+            user::authenticate(app, socket_id, &disputed.auth, user_data).is_ok()
+        }
     };
     // Whoever does not know for which connection it was is told whether it is right for one of late.
     let guessed = || sockets.iter().take(16).map(|(other, _)| *other).find(|other| is_of(*other));
     let first = || sockets.first().map_or(SocketId::new(1, 1), |(other, _)| *other);
     let socket_id = socket_id.or_else(guessed).unwrap_or_else(first);
-    let text = string_to_sign(socket_id, &disputed.of);
-    let diagnosis = (!is_of(socket_id)).then(|| {
+    let is_right = is_of(socket_id);
+    let diagnosis = (!is_right).then(|| {
         let context = SigningContext { app, apps, socket_id, others: sockets };
         Diagnosis::of(told_in_auth(apps, &disputed.auth).or_else(|| cause_of_auth(context, &disputed)))
     });
-    let parts = parts_of_auth(app, socket_id, &disputed, diagnosis.as_ref());
-    Explanation { string_to_sign: text, diagnosis, refusal: None, parts }
+    let is_hidden = diagnosis.as_ref().is_some_and(Diagnosis::hides_the_reason);
+    Explanation {
+        string_to_sign: string_to_sign(socket_id, &disputed.of),
+        is_right,
+        refusal: refusal_of_form(app, &disputed).filter(|_| !is_hidden),
+        note: note_of_auth(&disputed.of),
+        parts: parts_of_auth(app, socket_id, &disputed, diagnosis.as_ref()),
+        diagnosis,
+    }
+}
+
+/// The refusal of an `auth` whose form or key is wrong. That of a signature says only what had to be signed.
+fn refusal_of_form(app: &App, disputed: &DisputedAuth) -> Option<String> {
+    let socket_id = SocketId::new(1, 1);
+    match &disputed.of {
+        SignedFor::Subscription { channel, channel_data } => {
+            match authorise(app, socket_id, channel, Some(&disputed.auth), channel_data.as_deref()) {
+                Ok(()) | Err(ChannelAuthError::WrongSignature { .. }) => None,
+                Err(other) => Some(other.to_string()),
+            }
+        }
+        SignedFor::SignIn { user_data } => {
+            match user::authenticate(app, socket_id, &disputed.auth, user_data) {
+                Ok(()) | Err(UserAuthError::WrongSignature { .. }) => None,
+                Err(other) => Some(other.to_string()),
+            }
+        }
+    }
+}
+
+/// What has to be thought of where something is signed for this.
+pub(crate) fn note_of_auth(of: &SignedFor) -> Option<String> {
+    let SignedFor::Subscription { channel, channel_data } = of else { return None };
+    let channel_type = ChannelType::of(channel.as_str());
+    if matches!(channel_type, ChannelType::Public | ChannelType::Cache) {
+        Some(format!(
+            "{channel} is public: no auth is asked for, other than for private- and presence- channels"
+        ))
+    } else if channel_type.is_presence() && channel_data.is_none() {
+        Some("a presence channel needs channel_data besides, such as {\"user_id\":\"1\"}".to_owned())
+    } else {
+        None
+    }
+}
+
+/// The same of a request with this path.
+pub(crate) fn note_of_request(app: &App, path: &str) -> Option<String> {
+    let (_, behind) = path.rsplit_once("/apps/").unwrap_or(("", ""));
+    let id = behind.split('/').next().filter(|id| !id.is_empty() && decode(id) != app.id)?;
+    Some(format!("the path names the app {id}, and the key is of the app {}: that is refused", app.id))
 }
 
 /// The parts of an `auth`, and of what was signed as far as that is known.
@@ -224,7 +288,7 @@ impl PastedAddress {
             String::new()
         } else {
             let url = Url::parse(text).ok().filter(Url::has_host);
-            let url = url.ok_or("expected a path or a URL of the HTTP API")?;
+            let url = url.ok_or("expected a path or a URL of the HTTP API, such as /apps/1001/channels")?;
             url[..Position::BeforePath].to_owned()
         };
         // A default port is not in the parsed one.
@@ -251,8 +315,9 @@ fn explain_request(
     let (refusal, diagnosis) = match authenticate(apps, &request, now) {
         Err(error) => {
             let told = told_in_request(apps, &disputed);
-            let diagnosis = Diagnosis::of(told.or_else(|| cause_of_request(apps, &disputed, &error)));
-            (Some(error.to_string()).filter(|_| !diagnosis.hides_the_reason()), Some(diagnosis))
+            let found = told.or_else(|| cause_of_request(apps, &disputed, &error));
+            let diagnosis = (found.is_some() || !says_enough(&error)).then(|| Diagnosis::of(found));
+            (Some(error.to_string()), diagnosis)
         }
         Ok(_) => match body.map(|body| (body.as_bytes(), check_body(query, body.as_bytes()))) {
             Some((body, Err(error))) => {
@@ -261,10 +326,14 @@ fn explain_request(
             _ => (None, None),
         },
     };
-    // The secret that was pasted would stand in it.
+    let is_right = refusal.is_none();
+    // The secret that was pasted would stand in these.
     let is_hidden = diagnosis.as_ref().is_some_and(Diagnosis::hides_the_reason);
     let string_to_sign =
         if is_hidden { String::new() } else { crate::auth::request::string_to_sign(method, path, query) };
+    let refusal = refusal.filter(|_| !is_hidden);
+    let named = query.get("auth_key").and_then(|key| apps.by_key(key)).filter(|_| !is_hidden);
+    let note = named.and_then(|app| note_of_request(app, path));
     let cause = diagnosis.as_ref().and_then(Diagnosis::cause);
     let parts = cause.map(|cause| {
         let (expected, came) = match cause {
@@ -280,7 +349,7 @@ fn explain_request(
             sentence: Some(cause.to_string()),
         }
     });
-    Explanation { string_to_sign, diagnosis, refusal, parts: parts.into_iter().collect() }
+    Explanation { string_to_sign, is_right, diagnosis, refusal, note, parts: parts.into_iter().collect() }
 }
 
 #[cfg(test)]
@@ -354,20 +423,69 @@ mod tests {
     }
 
     #[test]
+    fn what_a_refusal_says_itself_is_not_looked_for() {
+        let url = "/apps/1/channels?auth_key=app-key";
+        let told = explained(json!({ "what": "request", "method": "GET", "url": url }), &[]).unwrap();
+        assert_eq!((&told["right"], &told["cause"]), (&json!(false), &Json::Null), "{told}");
+        assert_eq!(told["refusal"], "Version required");
+        for (auth, refusal) in [
+            (
+                "abc",
+                json!(
+                    "Auth value for subscription to private-a is invalid: should be of format 'key:signature'"
+                ),
+            ),
+            ("other-key:00", json!("Invalid key in subscription auth data: 'other-key'")),
+            ("app-key:00", Json::Null),
+        ] {
+            let pasted =
+                json!({ "what": "channel", "channel": "private-a", "socket_id": "1.2", "auth": auth });
+            let told = explained(pasted, &[]).unwrap();
+            assert_eq!((&told["refusal"], &told["right"]), (&refusal, &json!(false)), "{auth}");
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_thought_of_besides_is_noted() {
+        let noted = |channel: &str, data: Option<&str>| {
+            let of = SignedFor::Subscription {
+                channel: channel_name(channel).unwrap(),
+                channel_data: data.map(str::to_owned),
+            };
+            note_of_auth(&of).unwrap_or_default()
+        };
+        assert!(
+            noted("room", None).starts_with("room is public: ")
+                && noted("cache-room", None).contains(" is public")
+        );
+        assert!(noted("presence-room", None).contains("needs channel_data"));
+        assert_eq!(
+            (noted("presence-room", Some("{}")), noted("private-encrypted-a", None)),
+            (String::new(), String::new())
+        );
+        let app = App::new("1", "k", "s");
+        assert!(note_of_request(&app, "/x/apps/2/events").unwrap().contains("names the app 2"));
+        assert_eq!((note_of_request(&app, "/apps/1/events"), note_of_request(&app, "/events")), (None, None));
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         for (pasted, complaint) in [
             (json!({}), "expected what, got none"),
             (json!({ "what": "x" }), "expected channel, user or request in what, got \"x\""),
             (json!({ "what": "channel", "auth": RIGHT }), "expected channel, got none"),
             (json!({ "what": "channel", "auth": 7 }), "expected auth to be a string"),
-            (json!({ "what": "user", "auth": RIGHT }), "expected user_data, got none"),
+            (
+                json!({ "what": "user", "auth": RIGHT }),
+                "expected user_data, got none: the client sends it beside auth, as the endpoint answered it",
+            ),
             (
                 json!({ "what": "user", "auth": RIGHT, "user_data": "{}", "socket_id": "x" }),
                 "expected digits, a dot and digits, such as 123.456",
             ),
             (
                 json!({ "what": "request", "method": "GET", "url": "x" }),
-                "expected a path or a URL of the HTTP API",
+                "expected a path or a URL of the HTTP API, such as /apps/1001/channels",
             ),
         ] {
             assert_eq!(explained(pasted, &[]), Err(complaint.to_owned()));

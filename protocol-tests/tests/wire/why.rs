@@ -8,7 +8,7 @@ use heliostat_protocol_tests::broker::command;
 use heliostat_protocol_tests::http::Connection;
 use heliostat_protocol_tests::signature::{channel_auth, hmac_hex, user_auth};
 use heliostat_protocol_tests::target::MAIN_APP;
-use heliostat_protocol_tests::{Credentials, Message, Socket, Target, unique};
+use heliostat_protocol_tests::{Credentials, Message, Pipe, Socket, Target, unique};
 use serde_json::{Value, json};
 
 use crate::admin::TOKEN;
@@ -189,12 +189,9 @@ fn a_secret_in_the_wrong_place_is_shown_nowhere() {
             let answer = Connection::open(target).exchange(request.as_bytes()).expect("an answer");
             assert!((400..500).contains(&answer.status), "{path}: {}", answer.status);
         }
-        for path in [
-            format!("/app/{secret}?protocol=7"),
-            format!("/app/{secret}?auth_key={}&{signed}&auth_signature=00", socket.app.key),
-        ] {
-            Socket::upgrade(target, &path, &[]).expect_close();
-        }
+        Socket::upgrade(target, &format!("/app/{secret}?protocol=7"), &[]).expect_close();
+        let path = format!("/app/{secret}?auth_key={}&{signed}&auth_signature=00", socket.app.key);
+        Pipe::upgrade(target, &path).expect_refusal();
     });
     assert!(
         told.lines().all(|line| line.contains("because the secret of the app 1001 stands in what came")),

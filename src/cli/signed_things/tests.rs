@@ -76,6 +76,34 @@ fn what_differs_is_named() {
 }
 
 #[test]
+fn who_begins_is_told_what_was_overlooked() {
+    let told = |arguments: &[&str]| why(arguments).0;
+    let malformed = told(&["channel", APP, "1.2", "private-a", "abc"]);
+    assert!(
+        malformed.contains("refused with    Auth value for subscription to private-a is invalid"),
+        "{malformed}"
+    );
+    assert!(malformed.contains("got 3 characters"), "{malformed}");
+    let unknown = told(&["channel", APP, "1.2", "private-a", &format!("app-key:{}", "0".repeat(64))]);
+    assert!(
+        unknown.contains("why             no cause could be proved") && unknown.contains("--or-app"),
+        "{unknown}"
+    );
+    let unsigned = told(&["request", APP, "GET", "/apps/1/channels"]);
+    assert!(unsigned.ends_with("refused with    Missing parameter: auth_key\n"), "{unsigned}");
+    assert!(sign(&["channel", APP, "1.2", "room"]).contains("note            room is public"));
+    assert!(
+        sign(&["channel", APP, "1.2", "presence-a"]).contains("note            a presence channel needs")
+    );
+    assert!(
+        sign(&["request", APP, "GET", "/apps/2/channels"])
+            .contains("note            the path names the app 2")
+    );
+    let hidden = told(&["request", APP, "GET", "/apps/1/channels?auth_key=app-secret"]);
+    assert!(hidden.contains("what differs    the secret\n") && !hidden.contains("app-secret"), "{hidden}");
+}
+
+#[test]
 fn a_request_is_explained_with_its_body() {
     let body = r#"{"name":"greet","channel":"room","data":"{\"hi\":1}"}"#;
     let query = "auth_key=app-key&auth_timestamp=1700000000&auth_version=1.0\

@@ -50,10 +50,12 @@ function question(what, controls) {
   return { what, ...body };
 }
 
-function answerOf({ right, parts = [], cause }) {
+function answerOf({ right, parts = [], cause, refusal, note }) {
   return make('section.why', {},
     make(`p.verdict${right ? '.good' : '.bad'}`, { textContent: right ? 'It is right: the broker would accept it.' : 'It is not right.' }),
+    refusal ? make('p', {}, make('strong', { textContent: 'Refused with: ' }), refusal) : null,
     cause ? make('p.cause', {}, make('strong', { textContent: 'Why: ' }), cause.sentence) : null,
+    note ? make('p', {}, make('strong', { textContent: 'Note: ' }), note) : null,
     make('ul.parts', {}, parts.map(({ part, expected, came, right: isRight, sentence }) => make(`li${isRight ? '.good' : '.bad'}`, {}, make('strong', { textContent: `${part}: ` }),
       sentence ?? (isRight ? 'right' : ''), !isRight && (expected || came) ? make('dl.facts', {}, expected ? make('div', {}, make('dt', { textContent: 'expected' }), make('dd', {}, make('code', { textContent: expected }))) : null, make('div', {}, make('dt', { textContent: 'came' }), make('dd', {}, make('code', { textContent: came ?? 'nothing' })))) : null))));
 }
