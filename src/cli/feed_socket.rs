@@ -1,17 +1,17 @@
 //! A WebSocket to an admin listener, for what happens while it happens.
 
 use std::fmt::Display;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use hyper::Uri;
+use hyper_util::rt::TokioIo;
+use tower_service::Service;
 use url::Url;
 
 use super::remote::RemoteFailure;
 use super::web_socket::{ByteStream, ClientSocket, SocketMessage, shake_hands};
-use crate::outbound::client_tls;
+use crate::outbound::client::with_causes;
+use crate::outbound::connector;
 
 /// How long it may take until it is open.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -61,16 +61,13 @@ fn ended(why: impl Display) -> RemoteFailure {
 
 async fn opened(url: &Url, token: &str) -> Result<FeedSocket, RemoteFailure> {
     let cannot = |why: &dyn Display| RemoteFailure::not_done(format!("{url} cannot be asked: {why}"));
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let port = url.port_or_known_default().unwrap_or(80);
-    let tcp = TcpStream::connect((host, port)).await.map_err(|error| cannot(&error))?;
-    let stream: Box<dyn ByteStream> = if url.scheme() == "https" {
-        let tls = client_tls(None, None).map_err(|error| cannot(&error))?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| cannot(&error))?;
-        Box::new(TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.map_err(|error| cannot(&error))?)
-    } else {
-        Box::new(tcp)
-    };
+    let server: Uri = url.as_str().parse().map_err(|error| cannot(&error))?;
+    let mut connector = connector(None).map_err(|error| cannot(&error))?;
+    let stream = connector.call(server).await.map_err(|error| {
+        let why = with_causes(&*error);
+        cannot(&format!("{why}; heliostat listens there only if [admin] in its configuration says so"))
+    })?;
+    let stream: Box<dyn ByteStream> = Box::new(TokioIo::new(stream));
     let shown = format!("Bearer {token}");
     let answer = shake_hands(stream, url, &[("authorization", &shown)]).await;
     let answer = answer.map_err(|error| cannot(&error))?;

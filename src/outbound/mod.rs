@@ -11,8 +11,8 @@ mod thread;
 pub(crate) use client::{AGENT, HttpClient, Reply, SendError};
 pub use connector::ConnectorError;
 #[cfg(feature = "redis")]
-pub(crate) use connector::OwnCertificate;
-pub(crate) use connector::{TrustedFile, client_tls, connector, server_verifier};
+pub(crate) use connector::{OwnCertificate, client_tls};
+pub(crate) use connector::{TrustedFile, connector, server_verifier};
 pub(crate) use drop_log::DropLog;
 pub(crate) use shown::shown;
 pub(crate) use thread::SenderThread;
