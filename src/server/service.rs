@@ -245,12 +245,13 @@ async fn answer(request: HttpRequest, mut payload: web::Payload) -> HttpResponse
 /// Tells those who watch of a request that was answered, without what signs it.
 #[cold]
 fn tell_of_call(context: &routes::RouteContext, request: &HttpRequest, status: u16, duration: Duration) {
-    let Some(app) = routes::named_app(request.path(), &context.settings.path_prefix) else { return };
-    let path = beginning(request.path());
+    // Of a path that holds a secret the refusal tells.
+    let path = context.worker.hub().shown_path(request.path());
+    let Some(app) = routes::named_app(path, &context.settings.path_prefix) else { return };
     context.feed.tell(&FeedSubject::in_app(FeedKind::Api, &app), || FeedDetails {
         what: "call",
         method: Some(request.method().as_str().into()),
-        path: Some(path.into()),
+        path: Some(beginning(path).into()),
         status: Some(status),
         duration_ms: Some(exact_ms(duration)),
         ..FeedDetails::default()
