@@ -52,7 +52,7 @@ pub(crate) enum RecoveryOutcome {
     LastInstead,
     /// The place that it came with is one of another run, or of another engine.
     OtherRun,
-    /// Nobody knows where on this channel it was.
+    /// Nothing is known of it on this channel.
     Unknown,
     /// Its name is none that is kept.
     NameNotKept,
@@ -105,7 +105,9 @@ impl RecoveryOutcome {
             RecoveryOutcome::OtherRun => {
                 Some("it came with a place of another run of the broker, or of another engine")
             }
-            RecoveryOutcome::Unknown => Some("nobody knows where on this channel it was"),
+            RecoveryOutcome::Unknown => {
+                Some("nothing is known of it on this channel: it was not there before, or that is forgotten")
+            }
             RecoveryOutcome::NameNotKept => Some(
                 "its name is not kept: it is no name that can be, several clients come with it, or there is no room",
             ),

@@ -12,6 +12,7 @@ use super::client::Signals;
 use super::mailbox::WorkerCommand;
 use super::*;
 use crate::app::Limits;
+use crate::connection::{Join, JoinNumber};
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::protocol::json::Data;
 use crate::protocol::{ChannelName, CloseCode, ProtocolVersion, server_message};
@@ -169,6 +170,30 @@ fn what_is_said_to_very_many_connections_is_said_to_each_of_them_in_turns() {
         });
         thread.join().unwrap();
     }
+}
+
+#[test]
+fn whoever_looks_at_the_viewers_of_a_channel_is_told_of_very_many_in_turns() {
+    const MANY: usize = 3000;
+    let hub = hub(vec![App::new("1", "k", "s")]);
+    let app = hub.state_by_key("k").unwrap();
+    actix_web::rt::System::new().block_on(async {
+        let channel = ChannelName::parse("film", 164).unwrap();
+        let (nobody, is_whole) = hub.look_at_viewers(&app, &channel).await;
+        assert_eq!((nobody.without, is_whole), (0, true));
+        let worker = Worker::of_this_thread(&hub).unwrap();
+        let clients: Vec<_> = (0..MANY).map(|_| client(&worker, &app)).collect();
+        for (client, _) in &clients {
+            let join = Join::plain(channel.clone(), JoinNumber::default());
+            assert_eq!(worker.join(client, &join), Some(Ok(())));
+        }
+        while clients.iter().any(|(_, sent)| sent.get() == 0) {
+            tokio::task::yield_now().await;
+        }
+        let (seen, is_whole) = hub.look_at_viewers(&app, &channel).await;
+        assert_eq!((seen.without, seen.latest.len(), is_whole), (MANY, 0, true));
+        assert!(clients.iter().all(|(_, sent)| sent.get() == 1), "none of them is sent anything");
+    });
 }
 
 #[test]

@@ -94,6 +94,7 @@ fn every_bound_has_its_metric() {
                 "bodies of requests to the console",
                 "what clients say of themselves, for the log: origin, library, version",
                 "users who were terminated a moment ago, for what other nodes tell of their names",
+                "viewers of a video channel that are named to whoever looks, and the time for it",
                 "proxies that the way back to a client leads over; one of their addresses; a line of `Forwarded`",
             ]
             .contains(what);
