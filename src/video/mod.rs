@@ -32,6 +32,6 @@ pub(crate) use playback::{Beginning, KeyframeWish};
 pub(crate) use to_filmer::{KeyframesWanted, ToFilmer};
 pub(crate) use tracks::{ChannelTracks, NotTaken, TakenMessage, TakingTerms, TrackRoom};
 pub(crate) use viewer::{ForViewer, FrameFates, Viewer};
-pub(crate) use webm::{WebmEnd, WebmSound, WebmTracks, WebmWriter};
+pub(crate) use webm::{WebmEnd, WebmPictures, WebmSound, WebmTracks, WebmWriter};
 pub(crate) use wishes::InvalidWish;
 pub(crate) use wishes::{TrackRequest, TrackWish};

@@ -84,8 +84,20 @@ fn directory() -> PathBuf {
 
 /// The pictures that a file shows, by their checksums.
 fn pictures(file: &Path) -> Vec<String> {
-    let arguments =
-        ["-v", "error", "-i", "FILE", "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-"];
+    let arguments = [
+        "-v",
+        "error",
+        "-noautorotate",
+        "-i",
+        "FILE",
+        "-map",
+        "0:v",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "framemd5",
+        "-",
+    ];
     let output = run("ffmpeg", &arguments, file);
     let lines = String::from_utf8(output.stdout).unwrap();
     let sums = lines.lines().filter(|line| !line.starts_with('#'));
@@ -104,6 +116,14 @@ fn filmed(directory: &Path, encoder: &[&str]) -> (PathBuf, Webm) {
     run("ffmpeg", &arguments.concat(), &file);
     let webm = Webm::read(&std::fs::read(&file).unwrap()).unwrap();
     (file, webm)
+}
+
+/// The same of a phone that is held upright.
+fn turned(mut members: Value) -> Value {
+    if members["key"] == json!(true) {
+        members["config"]["rotation"] = json!(90);
+    }
+    members
 }
 
 /// What ffmpeg shows of the stream is picture for picture what was encoded, with its sound, in all three codecs.
@@ -133,7 +153,7 @@ fn ffmpeg_shows_what_was_filmed_picture_for_picture() {
             let (event, members) = if is_voice {
                 ("voice", voice(*sequence, block.ms))
             } else {
-                ("picture", picture(codec, *sequence, block.ms, block.is_key))
+                ("picture", turned(picture(codec, *sequence, block.ms, block.is_key)))
             };
             film(&mut publisher, event, &members, &block.content);
             *sequence += 1;
@@ -166,7 +186,7 @@ fn ffmpeg_shows_what_was_filmed_picture_for_picture() {
             "-v",
             "error",
             "-show_entries",
-            "stream=codec_name,width,height,channels",
+            "stream=codec_name,width,height,channels:stream_side_data=rotation",
             "-of",
             "json",
             "FILE",
@@ -174,6 +194,11 @@ fn ffmpeg_shows_what_was_filmed_picture_for_picture() {
         let streams: Value = serde_json::from_slice(&run("ffprobe", &probe, &live).stdout).unwrap();
         let (pictures, sound) = (&streams["streams"][0], &streams["streams"][1]);
         assert_eq!((&pictures["codec_name"], &pictures["width"]), (&json!(name), &json!(320)));
+        assert_eq!(
+            pictures["side_data_list"][0]["rotation"],
+            json!(-90),
+            "players turn it clockwise: {pictures}"
+        );
         assert_eq!((&sound["codec_name"], &sound["channels"]), (&json!("opus"), &json!(1)));
         run("ffmpeg", &["-v", "error", "-i", "FILE", "-f", "null", "-"], &live);
     }

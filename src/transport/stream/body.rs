@@ -21,6 +21,9 @@ use crate::transport::client_info::{ClientInfo, ClientLogFields};
 /// The reason of a stream that is ended because its reader did not keep up.
 const TOO_SLOW: &str = "Too slow: more was waiting for this connection than is allowed";
 
+/// How long nothing may come before it is looked whether an answer can begin without it.
+const LOOKS_APART: Duration = Duration::from_millis(500);
+
 /// How events become the bytes of a body. It is also the transport of the client that the body belongs to: what the hub
 /// writes, it holds until the body asks, one chunk at most.
 pub(super) trait StreamEncoder: Transport + 'static {
@@ -34,6 +37,9 @@ pub(super) trait StreamEncoder: Transport + 'static {
     fn begins(&self) -> Opening {
         Opening::Now
     }
+
+    /// It is so late now, also where nothing comes.
+    fn pass(&self, _now: Instant) {}
 
     /// What is ready to be sent.
     fn next(&self) -> Option<Bytes>;
@@ -152,8 +158,17 @@ impl<S: StreamEncoder> StreamBody<S> {
 
     /// Waits until its answer can begin, for so long at most.
     pub(super) async fn begin(&mut self, within: Duration) -> Result<(), ApiError> {
-        let begun = tokio::time::timeout(within, poll_fn(|context| self.poll_begun(context)));
-        begun.await.unwrap_or(Err(ApiError::NoTrack { seconds: within.as_secs() }))
+        let begun = async {
+            loop {
+                let begins = poll_fn(|context| self.poll_begun(context));
+                if let Ok(begun) = tokio::time::timeout(LOOKS_APART, begins).await {
+                    return begun;
+                }
+                self.client.transport().pass(self.client.app().clock().now());
+            }
+        };
+        let begun = tokio::time::timeout(within, begun).await;
+        begun.unwrap_or(Err(ApiError::NoTrack { seconds: within.as_secs() }))
     }
 
     fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
@@ -234,6 +249,7 @@ impl<S: StreamEncoder> StreamBody<S> {
             Some(DriverRequest::Describe(reply)) => reply.tell(self.describe()),
             None => {}
         }
+        self.client.transport().pass(now);
         if let Some(chunk) = self.client.transport().next() {
             // There is room for the next one.
             self.client.unblock();

@@ -26,7 +26,7 @@ use crate::hub::{AppState, Bounds, Client, Worker};
 use crate::protocol::{ChannelName, ChannelType, ProtocolVersion};
 use crate::transport::admission::{self, Reservation};
 use crate::transport::client_info::ClientInfo;
-use crate::video::TrackRequest;
+use crate::video::{TrackRequest, WebmPictures};
 
 use crate::http::{ApiError, channel_name};
 use body::{StreamBody, StreamEncoder};
@@ -97,7 +97,10 @@ pub(crate) async fn open(
                 return Err(ApiError::NoVideoChannel);
             }
             let tracks = webm::wanted(request.query, &worker.hub().track_names(&app, &channel));
-            let pictures = tracks.pictures.clone();
+            let pictures = match &tracks.pictures {
+                WebmPictures::Of(pictures) => Some(pictures.clone()),
+                WebmPictures::First | WebmPictures::Named(_) => None,
+            };
             let encoder = Webm::new(&app, tracks);
             subscribe(worker, app, (channel, Wanted::Nothing), request, (encoder, pictures)).await
         }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Instant;
 
 use actix_web::web::Bytes;
 
@@ -12,7 +13,7 @@ use crate::auth::request::Query;
 use crate::http::ApiError;
 use crate::hub::{AppState, Outbox, Transport, Written};
 use crate::protocol::{BinaryMessage, ChannelName, Form, TrackKind, TrackName};
-use crate::video::{TrackRequest, WebmEnd, WebmSound, WebmTracks, WebmWriter};
+use crate::video::{TrackRequest, WebmEnd, WebmPictures, WebmSound, WebmTracks, WebmWriter};
 
 use super::body::{Opening, StreamEncoder};
 
@@ -38,16 +39,22 @@ pub(super) fn wanted(query: &Query, there_are: &[(TrackKind, Arc<TrackName>)]) -
     let of_kind =
         |kind: TrackKind| there_are.iter().filter(move |(known, _)| *known == kind).map(|(_, name)| name);
     let has_track = |name: &TrackName| track.as_ref().is_none_or(|track| *track == name.track);
-    let pictures = match query.get("event") {
-        Some(event) => Some(TrackRequest { event: event.into(), track: track.clone().unwrap_or_default() }),
-        None => of_kind(TrackKind::Pictures).find(|name| has_track(name)).map(|name| TrackRequest::of(name)),
+    let known = of_kind(TrackKind::Pictures).find(|name| has_track(name));
+    let pictures = match (query.get("event"), known, track) {
+        (Some(event), _, track) => {
+            WebmPictures::Of(TrackRequest { event: event.into(), track: track.unwrap_or_default() })
+        }
+        (None, Some(known), _) => WebmPictures::Of(TrackRequest::of(known)),
+        (None, None, Some(track)) => WebmPictures::Named(track),
+        (None, None, None) => WebmPictures::First,
     };
     let sound = match (query.get("sound"), &pictures) {
         (Some("none"), _) => WebmSound::Silent,
         (Some(event), _) => {
-            WebmSound::Of(TrackRequest { event: event.into(), track: track.unwrap_or_default() })
+            let track = query.get("track").unwrap_or_default();
+            WebmSound::Of(TrackRequest { event: event.into(), track: track.into() })
         }
-        (None, Some(pictures)) => {
+        (None, WebmPictures::Of(pictures)) => {
             let is_beside = |name: &&Arc<TrackName>| name.track == pictures.track;
             let beside = || of_kind(TrackKind::Sound).filter(is_beside);
             let sound = beside().find(|name| name.event == pictures.event).or_else(|| beside().next());
@@ -58,7 +65,7 @@ pub(super) fn wanted(query: &Query, there_are: &[(TrackKind, Arc<TrackName>)]) -
                 None => WebmSound::Silent,
             }
         }
-        (None, None) => WebmSound::Any,
+        (None, WebmPictures::First | WebmPictures::Named(_)) => WebmSound::Any,
     };
     WebmTracks { pictures, sound }
 }
@@ -108,6 +115,10 @@ impl StreamEncoder for Webm {
         }
     }
 
+    fn pass(&self, now: Instant) {
+        self.writer.borrow_mut().pass(now);
+    }
+
     fn next(&self) -> Option<Bytes> {
         self.writer.borrow_mut().take_ready().map(Bytes::from)
     }
@@ -149,6 +160,7 @@ mod tests {
         ];
         let request =
             |(event, track): (&str, &str)| TrackRequest { event: event.into(), track: track.into() };
+        let of = |named| WebmPictures::Of(request(named));
         for (query, pictures, sound) in [
             ("", ("video", ""), Some(("video", ""))),
             ("event=screen", ("screen", ""), Some(("voice", ""))),
@@ -159,11 +171,12 @@ mod tests {
             ("event=new", ("new", ""), Some(("voice", ""))),
         ] {
             let sound = sound.map_or(WebmSound::Silent, |sound| WebmSound::Of(request(sound)));
-            let expected = WebmTracks { pictures: Some(request(pictures)), sound };
+            let expected = WebmTracks { pictures: of(pictures), sound };
             assert_eq!(wanted(&Query::parse(query), &there_are), expected, "{query}");
         }
-        let any = WebmTracks { pictures: None, sound: WebmSound::Any };
-        assert_eq!(wanted(&Query::parse(""), &[]), any);
-        assert_eq!(wanted(&Query::parse("track=right"), &there_are[..3]), any);
+        let any = |pictures| WebmTracks { pictures, sound: WebmSound::Any };
+        assert_eq!(wanted(&Query::parse(""), &[]), any(WebmPictures::First));
+        let right = any(WebmPictures::Named("right".into()));
+        assert_eq!(wanted(&Query::parse("track=right"), &there_are[..3]), right, "it is waited for");
     }
 }

@@ -26,8 +26,32 @@ pub(super) struct PictureConfig {
     pub(super) codec: PictureCodec,
     pub(super) width: u64,
     pub(super) height: u64,
+    pub(super) pose: PicturePose,
     /// What the decoder must know, where it must know something.
     pub(super) private: Vec<u8>,
+}
+
+/// How a decoded picture is to be shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PicturePose {
+    /// By how many degrees it is to be turned clockwise: a quarter, half, or three quarters of a turn.
+    turn: u16,
+    /// It is to be mirrored left to right, after the turn.
+    is_mirrored: bool,
+}
+
+impl PicturePose {
+    /// In degrees, how far what shows it is turned to the side, and how far counterclockwise: to look at it from behind mirrors it,
+    /// and its turn with it.
+    pub(super) fn yaw_and_roll(self) -> (f64, f64) {
+        let turn = f64::from(self.turn);
+        match (self.turn, self.is_mirrored) {
+            (270, false) => (0.0, 90.0),
+            (_, false) => (0.0, -turn),
+            (270, true) => (180.0, -90.0),
+            (_, true) => (180.0, turn),
+        }
+    }
 }
 
 /// What a message says of the sound that begins with it.
@@ -62,14 +86,17 @@ impl PictureConfig {
     /// Reads what a key frame says, which has been checked as every message of a track. `Err` is the name of a codec that no
     /// WebM carries; empty if there is none.
     pub(super) fn read(members: &str, content: &[u8]) -> Result<Self, String> {
-        let [codec, width, height, _] =
-            config(members, ["codec", "codedWidth", "codedHeight", ""]).ok_or_else(String::new)?;
+        let [codec, width, height, turn, mirror] =
+            config(members, ["codec", "codedWidth", "codedHeight", "rotation", "flip"])
+                .ok_or_else(String::new)?;
         let codec = codec.and_then(json::as_string).unwrap_or_default();
         let Some(known) = PictureCodec::of(&codec) else { return Err(codec.into_owned()) };
         let size = |size: Option<&RawValue>| size.and_then(|size| size.get().parse::<u64>().ok());
         let (Some(width), Some(height)) = (size(width), size(height)) else { return Err(String::new()) };
         let private = if known == PictureCodec::Av1 { av1_private(&codec, content) } else { Vec::new() };
-        Ok(PictureConfig { codec: known, width, height, private })
+        let turn = turn.and_then(|turn| turn.get().parse().ok()).unwrap_or_default();
+        let pose = PicturePose { turn, is_mirrored: mirror.is_some_and(|mirror| mirror.get() == "true") };
+        Ok(PictureConfig { codec: known, width, height, pose, private })
     }
 }
 
@@ -89,10 +116,17 @@ impl SoundConfig {
             .or_else(|| (1..=2).contains(&channels).then(|| new_opus_head(channels, rate)))?;
         Some(SoundConfig { channels: private[9], private })
     }
+
+    /// Whether a decoder that began with the other one can go on with this: where nothing says which channel is where, it
+    /// takes one channel and two alike.
+    pub(super) fn is_decoded_as(&self, begun: &SoundConfig) -> bool {
+        let has_table = |config: &SoundConfig| config.private[OPUS_HEAD_BYTES - 1] != 0;
+        self.private == begun.private || !has_table(self) && !has_table(begun)
+    }
 }
 
 /// Members of the decoder's configuration.
-fn config<'m>(members: &'m str, names: [&str; 4]) -> Option<[Option<&'m RawValue>; 4]> {
+fn config<'m, const N: usize>(members: &'m str, names: [&str; N]) -> Option<[Option<&'m RawValue>; N]> {
     let [config] = json::members(members, ["config"]).ok()?;
     json::members(config?.get(), names).ok()
 }
@@ -198,6 +232,26 @@ mod tests {
             assert_eq!(pictures(codec, b""), Err(codec.to_owned()));
         }
         assert_eq!(PictureConfig::read("{}", b""), Err(String::new()));
+    }
+
+    #[test]
+    fn a_picture_is_turned_as_its_configuration_says() {
+        let pose = |more: &str| {
+            let members =
+                format!("{{\"config\":{{\"codec\":\"vp8\",\"codedWidth\":640,\"codedHeight\":360{more}}}}}");
+            PictureConfig::read(&members, b"").unwrap().pose.yaw_and_roll()
+        };
+        for (more, expected) in [
+            ("", (0.0, 0.0)),
+            (",\"rotation\":90", (0.0, -90.0)),
+            (",\"rotation\":180,\"flip\":false", (0.0, -180.0)),
+            (",\"rotation\":270", (0.0, 90.0)),
+            (",\"flip\":true", (180.0, 0.0)),
+            (",\"rotation\":90,\"flip\":true", (180.0, 90.0)),
+            (",\"rotation\":270,\"flip\":true", (180.0, -90.0)),
+        ] {
+            assert_eq!(pose(more), expected, "{more}");
+        }
     }
 
     #[test]

@@ -18,14 +18,14 @@ use crate::protocol::{BinaryMessage, TrackKind, TrackMessage};
 
 use super::wishes::TrackRequest;
 use blocks::{BlockQueues, WaitingBlock};
-use codec::{PictureConfig, SoundConfig};
+use codec::{PictureConfig, PicturePose, SoundConfig};
 use ebml::{begin_master, push_bytes, push_float, push_length, push_master, push_text, push_unsigned};
 use timeline::Timeline;
 
 /// How long the beginning waits for the configuration of the sound, which comes each second.
 const SOUND_WAIT: Duration = Duration::from_millis(1200);
 
-/// Bytes of pictures with which it waits no longer.
+/// Bytes that wait, with which nothing is waited for any longer.
 const WAITING_BYTES: usize = 4 * 1024 * 1024;
 
 /// Milliseconds after which a cluster ends without a key frame: a block's time in it has 16 bits.
@@ -43,10 +43,21 @@ const SOUND_NUMBER: u8 = 2;
 /// Which tracks of a channel are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WebmTracks {
-    /// The track of pictures. None: the one of which a key frame comes first.
-    pub(crate) pictures: Option<TrackRequest>,
-    /// Its sound.
+    pub(crate) pictures: WebmPictures,
+    /// Their sound.
     pub(crate) sound: WebmSound,
+}
+
+/// Which pictures are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WebmPictures {
+    /// Those of which a key frame comes first.
+    #[default]
+    First,
+    /// The same, among the tracks of this name.
+    Named(Box<str>),
+    /// This track.
+    Of(TrackRequest),
 }
 
 /// Which sound is written.
@@ -55,7 +66,7 @@ pub(crate) enum WebmSound {
     /// None.
     #[default]
     Silent,
-    /// Any that is there when the pictures begin.
+    /// Any of the same track's name that is there when the pictures begin.
     Any,
     /// This track.
     Of(TrackRequest),
@@ -83,12 +94,21 @@ enum WriterStage {
     Over(WebmEnd),
 }
 
+/// The sound that is written.
+#[derive(Debug)]
+struct WrittenSound {
+    of: TrackRequest,
+    config: SoundConfig,
+    /// What comes of it at present is what the file says that it is.
+    fits: bool,
+}
+
 /// Writes it.
 #[derive(Debug)]
 pub(crate) struct WebmWriter {
     tracks: WebmTracks,
     stage: WriterStage,
-    sound: Option<SoundConfig>,
+    sound: Option<WrittenSound>,
     timeline: Timeline,
     queues: BlockQueues,
     /// Where the cluster begins, in milliseconds.
@@ -120,22 +140,35 @@ impl WebmWriter {
             TrackKind::Pictures => self.take_picture(message, &about, now),
             TrackKind::Sound => self.take_sound(message, &about, now),
         }
+        self.pass(now);
+    }
+
+    /// Time has passed: what waited long enough is written.
+    pub(crate) fn pass(&mut self, now: Instant) {
         self.begin_if_possible(now);
         self.write_blocks(Some(now));
     }
 
     fn take_picture(&mut self, message: &BinaryMessage<'_>, about: &TrackMessage, now: Instant) {
-        if self.tracks.pictures.as_ref().is_some_and(|wanted| !is_of(wanted, message, about)) {
+        let is_wanted = match &self.tracks.pictures {
+            WebmPictures::First => true,
+            WebmPictures::Named(track) => *track == about.track,
+            WebmPictures::Of(wanted) => is_of(wanted, message, about),
+        };
+        let content = message.payload.content();
+        // Nothing is no picture, and no decoder can begin with it.
+        if !is_wanted || content.is_empty() {
             return;
         }
-        let content = message.payload.content();
         if about.is_key {
             match (PictureConfig::read(message.payload.members(), content), &self.stage) {
                 (Err(codec), WriterStage::Waiting) => return self.end(WebmEnd::Codec(codec)),
                 (Err(_), _) => return self.end(WebmEnd::CodecChanged),
                 (Ok(config), WriterStage::Waiting) => {
-                    self.tracks.pictures =
-                        Some(TrackRequest { event: message.event.into(), track: about.track.clone() });
+                    self.tracks.pictures = WebmPictures::Of(named(message, about));
+                    if self.tracks.sound == WebmSound::Any {
+                        self.sound.take_if(|sound| sound.of.track != about.track);
+                    }
                     self.stage = WriterStage::Gathering(config, now);
                 }
                 (Ok(config), WriterStage::Gathering(begun, _) | WriterStage::Writing(begun)) => {
@@ -152,32 +185,44 @@ impl WebmWriter {
     }
 
     fn take_sound(&mut self, message: &BinaryMessage<'_>, about: &TrackMessage, now: Instant) {
-        let is_wanted = match &self.tracks.sound {
-            WebmSound::Silent => false,
-            WebmSound::Any => true,
-            WebmSound::Of(wanted) => is_of(wanted, message, about),
+        let is_waiting = matches!(self.stage, WriterStage::Waiting);
+        let is_wanted = match &self.sound {
+            Some(sound) => is_of(&sound.of, message, about),
+            None => !matches!(self.stage, WriterStage::Writing(_)) && self.wants_sound(message, about),
         };
-        let is_begun = matches!(self.stage, WriterStage::Writing(_));
-        if !is_wanted || is_begun && self.sound.is_none() {
+        if !is_wanted {
             return;
         }
         if about.is_key {
-            let Some(config) = SoundConfig::read(message.payload.members()) else { return };
-            if self.sound.is_none() {
-                self.tracks.sound =
-                    WebmSound::Of(TrackRequest { event: message.event.into(), track: about.track.clone() });
-                self.sound = Some(config);
+            let config = SoundConfig::read(message.payload.members());
+            match (&mut self.sound, config) {
+                (Some(sound), config) if !is_waiting => {
+                    sound.fits = config.is_some_and(|config| config.is_decoded_as(&sound.config));
+                }
+                (sound, Some(config)) => {
+                    *sound = Some(WrittenSound { of: named(message, about), config, fits: true });
+                }
+                (_, None) => return,
             }
         }
-        if self.sound.is_some() && !matches!(self.stage, WriterStage::Waiting) {
-            self.queue(about, message.payload.content(), now);
+        let content = message.payload.content();
+        if self.sound.as_ref().is_some_and(|sound| sound.fits) && !is_waiting && !content.is_empty() {
+            self.queue(about, content, now);
+        }
+    }
+
+    /// Whether it is sound that was asked for, where none has been chosen.
+    fn wants_sound(&self, message: &BinaryMessage<'_>, about: &TrackMessage) -> bool {
+        match (&self.tracks.sound, &self.tracks.pictures) {
+            (WebmSound::Silent, _) => false,
+            (WebmSound::Of(wanted), _) => is_of(wanted, message, about),
+            (WebmSound::Any, WebmPictures::First) => true,
+            (WebmSound::Any, WebmPictures::Named(track)) => *track == about.track,
+            (WebmSound::Any, WebmPictures::Of(pictures)) => pictures.track == about.track,
         }
     }
 
     fn queue(&mut self, about: &TrackMessage, content: &[u8], now: Instant) {
-        if content.is_empty() {
-            return;
-        }
         if let Some(ms) = self.timeline.place(about.kind, about.timestamp) {
             let is_key = about.is_key && about.kind == TrackKind::Pictures;
             let block = WaitingBlock { ms, is_key, content: content.into(), came: now };
@@ -199,7 +244,8 @@ impl WebmWriter {
     fn begin(&mut self) {
         let WriterStage::Gathering(pictures, _) = &self.stage else { return };
         let pictures = pictures.clone();
-        write_beginning(&pictures, self.sound.as_ref(), &mut self.ready);
+        let sound = self.sound.as_ref().map(|sound| &sound.config);
+        write_beginning(&pictures, sound, &mut self.ready);
         self.stage = WriterStage::Writing(pictures);
     }
 
@@ -208,7 +254,9 @@ impl WebmWriter {
         if !matches!(self.stage, WriterStage::Writing(_)) {
             return;
         }
-        while let Some((kind, block)) = self.queues.next(self.sound.is_some(), now) {
+        loop {
+            let now = now.filter(|_| self.queues.bytes() <= WAITING_BYTES);
+            let Some((kind, block)) = self.queues.next(self.sound.is_some(), now) else { return };
             let cluster = self.cluster.filter(|begin| !block.is_key && block.ms - begin <= CLUSTER_MS);
             let begin = cluster.unwrap_or_else(|| {
                 begin_master(0x1f43_b675, &mut self.ready);
@@ -261,6 +309,11 @@ impl WebmWriter {
     }
 }
 
+/// The track that a message is of.
+fn named(message: &BinaryMessage<'_>, about: &TrackMessage) -> TrackRequest {
+    TrackRequest { event: message.event.into(), track: about.track.clone() }
+}
+
 fn is_of(wanted: &TrackRequest, message: &BinaryMessage<'_>, about: &TrackMessage) -> bool {
     *wanted.event == *message.event && wanted.track == about.track
 }
@@ -288,6 +341,7 @@ fn write_beginning(pictures: &PictureConfig, sound: Option<&SoundConfig>, out: &
             push_master(0xe0, out, |out| {
                 push_unsigned(0xb0, pictures.width, out);
                 push_unsigned(0xba, pictures.height, out);
+                write_pose(pictures.pose, out);
             });
         });
         if let Some(sound) = sound {
@@ -315,6 +369,20 @@ fn write_track(number: u8, (kind, codec, private): (u64, &str, &[u8]), out: &mut
     if !private.is_empty() {
         push_bytes(0x63a2, private, out);
     }
+}
+
+/// How pictures are to be shown, where it is not as they are: a plane that is turned.
+fn write_pose(pose: PicturePose, out: &mut Vec<u8>) {
+    if pose == PicturePose::default() {
+        return;
+    }
+    let (yaw, roll) = pose.yaw_and_roll();
+    push_master(0x7670, out, |out| {
+        push_unsigned(0x7671, 0, out);
+        push_float(0x7673, yaw, out);
+        push_float(0x7674, 0.0, out);
+        push_float(0x7675, roll, out);
+    });
 }
 
 /// A block, so many milliseconds behind the beginning of its cluster.

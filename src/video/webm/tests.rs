@@ -21,7 +21,7 @@ impl Script {
     }
 
     fn with_sound() -> Self {
-        Script::new(WebmTracks { pictures: None, sound: WebmSound::Any })
+        Script::new(WebmTracks { pictures: WebmPictures::First, sound: WebmSound::Any })
     }
 
     fn take(&mut self, event: &str, media_type: &str, members: &str, content: &[u8]) -> &mut Self {
@@ -189,7 +189,7 @@ fn sound_that_stops_holds_nothing_up_for_long() {
 fn other_tracks_are_passed_over() {
     let request = |event: &str, track: &str| TrackRequest { event: event.into(), track: track.into() };
     let tracks = WebmTracks {
-        pictures: Some(request("video", "left")),
+        pictures: WebmPictures::Of(request("video", "left")),
         sound: WebmSound::Of(request("voice", "left")),
     };
     let mut script = Script::new(tracks);
@@ -205,6 +205,98 @@ fn other_tracks_are_passed_over() {
     script.take("video", "video/webcodecs", "{\"sequence\":1}", b"x");
     let texts: Vec<String> = script.clusters().concat().into_iter().map(|block| block.3).collect();
     assert_eq!(texts, ["p7", "s27"]);
+}
+
+#[test]
+fn a_picture_that_is_to_be_turned_says_so() {
+    let projection = |more: &str| {
+        let mut script = Script::new(WebmTracks::default());
+        script.picture(0, &VP8.replace(":360}", &format!(":360{more}}}")));
+        elements(&script.written)
+            .into_iter()
+            .find(|(id, _)| *id == 0x7670)
+            .map(|(_, content)| content.to_vec())
+    };
+    let expected = |yaw: f64, roll: f64| {
+        [
+            &b"\x76\x71\x81\x00"[..],
+            b"\x76\x73\x88",
+            &yaw.to_be_bytes(),
+            b"\x76\x74\x88",
+            &[0; 8],
+            b"\x76\x75\x88",
+            &roll.to_be_bytes(),
+        ]
+        .concat()
+    };
+    assert_eq!(projection(""), None);
+    assert_eq!(projection(",\"rotation\":0,\"flip\":false"), None);
+    assert_eq!(projection(",\"rotation\":90"), Some(expected(0.0, -90.0)));
+    assert_eq!(projection(",\"rotation\":270,\"flip\":true"), Some(expected(180.0, -90.0)));
+}
+
+#[test]
+fn a_file_begins_with_a_picture_and_loses_none() {
+    let mut script = Script::new(WebmTracks::default());
+    let empty = format!("{{\"sequence\":1,\"timestamp\":0,{VP8}}}");
+    script.take("video", "video/webcodecs", &empty, b"").picture(33, "");
+    assert!(!script.writer.has_begun(), "no decoder begins with nothing");
+    script.picture(100, VP8).picture(60, "").picture(133, "");
+    let texts: Vec<String> = script.clusters().concat().into_iter().map(|block| block.3).collect();
+    assert_eq!(texts, ["p100", "p60", "p133"]);
+}
+
+#[test]
+fn sound_of_another_kind_is_left_out_until_it_fits_again() {
+    let mut script = Script::with_sound();
+    let stereo = OPUS;
+    let (aac, surround) = (OPUS.replace("opus", "mp4a.40.2"), OPUS.replace(":2}", ":6}"));
+    script.sound(0, &aac).sound(1, &stereo.replace(":2}", ":1}")).picture(0, VP8).sound(10, "");
+    for (ms, config) in [(20, &aac), (40, &surround), (60, &stereo.to_owned())] {
+        script.sound(ms, config).sound(ms + 1, "");
+    }
+    script.pass(200).picture(100, "");
+    let sound: Vec<String> =
+        script.clusters().concat().into_iter().filter(|block| block.0 == SOUND_NUMBER).map(|b| b.3).collect();
+    assert_eq!(sound, ["s10", "s60", "s61"]);
+}
+
+#[test]
+fn what_is_chosen_is_of_the_track_that_was_asked_for() {
+    let left = |more: &str| format!("\"track\":\"left\",{more}");
+    let mut named =
+        Script::new(WebmTracks { pictures: WebmPictures::Named("left".into()), sound: WebmSound::Any });
+    named.sound(0, OPUS).picture(0, VP8);
+    assert!(!named.writer.has_begun());
+    named.picture(5, &left(VP8)).sound(5, &left(OPUS)).picture(6, VP8).pass(200).sound(210, &left(OPUS));
+    let texts: Vec<String> = named.clusters().concat().into_iter().map(|block| block.3).collect();
+    assert_eq!(texts, ["p5", "s5"]);
+    // The sound that came first is of another track.
+    let mut first = Script::with_sound();
+    first.sound(0, OPUS).picture(0, &left(VP8)).sound(1, "").sound(2, &left(OPUS)).pass(200).picture(3, VP8);
+    first.sound(210, &left(OPUS));
+    let texts: Vec<String> = first.clusters().concat().into_iter().map(|block| block.3).collect();
+    assert_eq!(texts, ["p0", "s2"]);
+}
+
+#[test]
+fn what_waits_is_bounded_and_written_when_its_time_is_over() {
+    let large = vec![0x5a; 1024 * 1024];
+    let mut script = Script::with_sound();
+    script.sound(0, OPUS).picture(0, VP8).sound(1, "");
+    for n in 1..=40 {
+        let members = format!("{{\"sequence\":1,\"timestamp\":{}}}", n * 1000);
+        script.take("video", "video/webcodecs", &members, &large);
+    }
+    let written = script.clusters().concat().len();
+    assert!(written >= 2 + 36, "no more than 4 MiB wait for sound, but {written} were written");
+    script.pass(200);
+    script.writer.pass(script.now);
+    assert!(script.writer.ready_bytes() > 4 * 1024 * 1024 - 10_000, "nothing more has to come");
+    let mut alone = Script::with_sound();
+    alone.picture(0, VP8).pass(1200);
+    alone.writer.pass(alone.now);
+    assert!(alone.writer.has_begun());
 }
 
 #[test]

@@ -44,12 +44,11 @@ impl Timeline {
         let offset = known.into_iter().find(is_near).unwrap_or(newest + STEP - timestamp);
         self.offsets[at] = Some(offset);
         let place = timestamp + offset;
-        if place < 0 {
-            return None;
-        }
         let place = self.last[at].map_or(place, |last| place.max(last));
+        // Sound alone may be from before the beginning.
+        let ms = u64::try_from(place).ok()? / 1000;
         self.last[at] = Some(place);
-        Some(place.unsigned_abs() / 1000)
+        Some(ms)
     }
 }
 
@@ -72,6 +71,13 @@ mod tests {
         assert_eq!(ms(&mut timeline, Pictures, 1033), Some(33));
         assert_eq!(ms(&mut timeline, Pictures, 1030), Some(33), "never backwards");
         assert_eq!(ms(&mut timeline, Pictures, 5000), Some(4000), "a gap is one");
+    }
+
+    #[test]
+    fn no_picture_behind_the_first_is_before_the_beginning() {
+        let mut timeline = Timeline::default();
+        let places = [1000, 950, 980, 1033].map(|at| ms(&mut timeline, Pictures, at));
+        assert_eq!(places, [Some(0), Some(0), Some(0), Some(33)]);
     }
 
     #[test]
