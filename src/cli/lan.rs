@@ -3,12 +3,12 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use qrcode::{Color, EcLevel, QrCode};
 
-use crate::config::{DEVELOPMENT, Flags, LAN};
+use crate::config::{DEVELOPMENT, Flags, HOST, LAN};
 use crate::development;
 use crate::hub::unix_ms;
 use crate::net::tls::{SelfMadeCertificate, self_made};
@@ -20,8 +20,6 @@ const QUIET: usize = 2;
 #[derive(Debug)]
 pub(super) struct Lan {
     pub(super) certificate: SelfMadeCertificate,
-    /// Where a phone finds the broker.
-    pub(super) addresses: Vec<IpAddr>,
 }
 
 /// Makes sure of the certificate, if it was asked for. The flags that it returns name it.
@@ -33,14 +31,24 @@ pub(super) fn prepare(mut flags: Flags) -> Result<(Flags, Option<Lan>), String> 
         return Err(format!("{LAN} is for development mode alone: expected {DEVELOPMENT} as well"));
     }
     let folder = data_folder(|name| std::env::var_os(name))?;
-    let addresses = development::reachable(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let addresses = addresses_for(flags.value(HOST).and_then(|host| host.parse().ok()));
     let certificate = self_made(&folder.join("lan.pem"), &addresses, unix_ms() / 1000);
     let certificate = certificate.map_err(|error| format!("{LAN}: {error}"))?;
     let Some(path) = certificate.path.to_str() else {
         return Err(format!("{LAN}: expected a path in UTF-8, got {}", certificate.path.display()));
     };
     flags.values.insert(LAN, path.to_owned());
-    Ok((flags, Some(Lan { certificate, addresses })))
+    Ok((flags, Some(Lan { certificate })))
+}
+
+/// What a certificate has to be for, whatever the broker listens on: the addresses of this machine, and the one that is named.
+fn addresses_for(named: Option<IpAddr>) -> Vec<IpAddr> {
+    let mut addresses = development::reachable(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    let is_more =
+        |named: &IpAddr| !named.is_unspecified() && !named.is_loopback() && !addresses.contains(named);
+    let named = named.filter(is_more);
+    addresses.extend(named);
+    addresses
 }
 
 /// The folder in which the broker keeps what it has made for whoever runs it.
@@ -54,10 +62,11 @@ fn data_folder(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, S
 }
 
 impl Lan {
-    /// What the broker prints of it, where it listens at `url`; with a code for the first address on a terminal.
-    pub(super) fn lines(&self, url: &str, is_terminal: bool) -> String {
+    /// What the broker prints of it, where it listens at `url` and is reached at these addresses; with a code for the first on a
+    /// terminal.
+    pub(super) fn lines(&self, url: &str, reachable: &[IpAddr], is_terminal: bool) -> String {
         let mut text = String::from("\nFor a phone on this network:\n");
-        let pages = self.addresses.iter().filter_map(|address| {
+        let pages = reachable.iter().filter_map(|address| {
             let mut url = url::Url::parse(url).ok()?;
             url.set_ip_host(*address).ok()?;
             url.set_path("/stream");
@@ -140,8 +149,9 @@ mod tests {
             fingerprint: "AB:CD".to_owned(),
             is_new: true,
         };
-        let lan = Lan { certificate, addresses: vec!["192.168.1.20".parse().unwrap()] };
-        let text = lan.lines("https://0.0.0.0:6001", false);
+        let lan = Lan { certificate };
+        let reachable = ["192.168.1.20".parse().unwrap()];
+        let text = lan.lines("https://0.0.0.0:6001", &reachable, false);
         for words in [
             "  https://192.168.1.20:6001/stream\n",
             "in /d/heliostat/lan.pem; a browser warns of it once. Its SHA-256 is\n  AB:CD\n",
@@ -150,12 +160,23 @@ mod tests {
             assert!(text.contains(words), "{words}: {text}");
         }
         assert!(!text.contains('█'));
-        let shown = lan.lines("https://0.0.0.0:6001", true);
+        let shown = lan.lines("https://0.0.0.0:6001", &reachable, true);
         let rows: Vec<&str> = shown.lines().filter(|line| line.contains("\x1b[30;107m")).collect();
         // A code of this length has 29 modules each way.
         assert_eq!(rows.len(), (29 + 2 * QUIET).div_ceil(2), "{shown}");
         assert!(rows.iter().all(|row| row.ends_with("\x1b[0m")), "{shown}");
-        let nowhere = Lan { addresses: Vec::new(), ..lan };
-        assert!(nowhere.lines("https://0.0.0.0:6001", true).contains("no address was found"));
+        let here = lan.lines("https://127.0.0.1:6001", &[], true);
+        assert!(here.contains("no address was found") && !here.contains('█'), "{here}");
+        let of_ipv6 = lan.lines("https://[::]:6001", &["fd00::5".parse().unwrap()], false);
+        assert!(of_ipv6.contains("  https://[fd00::5]:6001/stream\n"), "{of_ipv6}");
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_address_that_was_named() {
+        let named = "2001:db8::7".parse().unwrap();
+        assert!(addresses_for(Some(named)).contains(&named));
+        for known in ["::", "0.0.0.0", "127.0.0.1", "::1"].map(|known| known.parse().unwrap()) {
+            assert!(!addresses_for(Some(known)).contains(&known), "{known}");
+        }
     }
 }

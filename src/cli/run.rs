@@ -211,7 +211,7 @@ fn serve(
     let reachable = development::reachable(config.server.widest_host());
     let mut text = welcome(config, &bound.url(), mode, &reachable, &also);
     if let Some(lan) = lan {
-        text.push_str(&lan.lines(&bound.url(), std::io::stdout().is_terminal()));
+        text.push_str(&lan.lines(&bound.url(), &reachable, std::io::stdout().is_terminal()));
     }
     let readiness = bound.readiness();
     let reloader = bound.reloader();

@@ -54,7 +54,7 @@ impl Gives {
 pub(crate) const CONFIG: &str = "--config";
 
 /// The flag of the address.
-const HOST: &str = "--host";
+pub(crate) const HOST: &str = "--host";
 
 /// The flag that insists on development mode.
 pub(crate) const DEVELOPMENT: &str = "--development";

@@ -46,7 +46,7 @@ pub(crate) use environment::PREDECESSOR;
 pub(crate) use error::nearest;
 pub(crate) use error::{Error, Warning};
 pub(crate) use flags::{
-    CLUSTER, CONFIG, CONTROL_SOCKET, DEFAULT_FILE, DEVELOPMENT, FLAGS, Flag, Flags, Gives,
+    CLUSTER, CONFIG, CONTROL_SOCKET, DEFAULT_FILE, DEVELOPMENT, FLAGS, Flag, Flags, Gives, HOST,
     InheritedAddresses, LAN,
 };
 pub(crate) use imported::{ImportedConfig, OptionsImporter, import_variables};

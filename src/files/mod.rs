@@ -4,6 +4,8 @@
 
 mod read;
 mod replace;
+mod turn;
 
 pub(crate) use read::{NotRead, read_bounded, read_whole};
 pub(crate) use replace::{OWNER_ONLY, beside, folder_of, replace, sync_folder, write_new};
+pub(crate) use turn::turn_in;

@@ -1,23 +1,16 @@
 //! The file of a Unix socket: it takes the place of one at which nobody listens any more, and goes with its owner.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use std::time::{Duration, Instant};
-
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::passed_place::PassedPlace;
-
-/// How long is waited for others that take a place in the same directory, which takes each no time to speak of.
-const TURN_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often is looked whether they have done so.
-const TURN_LOOK: Duration = Duration::from_millis(5);
+use crate::files::{folder_of, turn_in};
 
 /// The file of a Unix socket that this process listens at. Dropping it removes the file, unless another has taken the
 /// path meanwhile. The socket must not be closed before, for until then nobody else's file can be taken for this one.
@@ -69,7 +62,7 @@ pub(super) fn listen(
     backlog: i32,
 ) -> Result<(UnixListener, SocketFile), SocketFileError> {
     // Held until the file is ours, so that of several brokers that find a file left none takes that of another for it.
-    let _turn = turn_in(path.parent().unwrap_or(Path::new("")));
+    let _turn = turn_in(folder_of(path));
     make_room(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -82,22 +75,6 @@ pub(super) fn listen(
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(backlog)?;
     Ok((socket.into(), file))
-}
-
-/// Waits until nobody else takes a place in this directory, and keeps others out while it lives. A directory that cannot be
-/// locked is done without: who holds a lock for long is no broker that starts.
-fn turn_in(directory: &Path) -> Option<File> {
-    let here = directory.as_os_str().is_empty();
-    let directory = File::open(if here { Path::new(".") } else { directory }).ok()?;
-    let began = Instant::now();
-    while directory.try_lock().is_err() {
-        if began.elapsed() > TURN_PATIENCE {
-            return None;
-        }
-        #[expect(clippy::disallowed_methods, reason = "nobody is served yet")]
-        std::thread::sleep(TURN_LOOK);
-    }
-    Some(directory)
 }
 
 /// Removes what an earlier process has left at a path.

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use x509_parser::time::ASN1Time;
 
@@ -81,6 +83,18 @@ impl CertificateHead {
         line
     }
 
+    /// The certificate that it stands before, in this file.
+    fn certificate(&self, path: &Path, is_new: bool) -> SelfMadeCertificate {
+        SelfMadeCertificate { path: path.to_owned(), fingerprint: self.fingerprint.clone(), is_new }
+    }
+
+    /// Whether that certificate and a key are behind it.
+    fn is_whole(&self, text: &[u8]) -> bool {
+        let certificate = CertificateDer::from_pem_slice(text);
+        certificate.is_ok_and(|certificate| fingerprint(&certificate) == self.fingerprint)
+            && PrivateKeyDer::from_pem_slice(text).is_ok()
+    }
+
     fn parse(line: &str) -> Option<Self> {
         let mut parts = line.strip_prefix(HEAD)?.split(' ');
         let mut part = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=');
@@ -103,26 +117,32 @@ pub(crate) fn self_made(
     now: u64,
 ) -> Result<SelfMadeCertificate, SelfMadeError> {
     let failed = |error| SelfMadeError::Io { path: path.to_owned(), error };
+    let will_do = |head: &CertificateHead| {
+        head.until >= now + RENEWED_SECONDS
+            && addresses.iter().all(|address| head.addresses.contains(address))
+    };
+    // What will do is not written to, also where nobody could.
+    if let Some(head) = kept(path).map_err(failed)?.filter(will_do) {
+        return Ok(head.certificate(path, false));
+    }
+    let folder = files::folder_of(path);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    // Of several brokers that start at once one makes it, and the others find it.
+    let _turn = files::turn_in(folder);
     let kept = kept(path).map_err(failed)?;
-    if let Some(head) = &kept
-        && head.until >= now + RENEWED_SECONDS
-        && addresses.iter().all(|address| head.addresses.contains(address))
-    {
-        let fingerprint = head.fingerprint.clone();
-        return Ok(SelfMadeCertificate { path: path.to_owned(), fingerprint, is_new: false });
+    if let Some(head) = kept.as_ref().filter(|head| will_do(head)) {
+        return Ok(head.certificate(path, false));
     }
     let before = kept.into_iter().flat_map(|head| head.addresses);
     let mut all = addresses.to_vec();
     all.extend(before.filter(|address| !addresses.contains(address)));
     all.truncate(MOST_ADDRESSES);
-    let (text, fingerprint) = made(&all, now).map_err(SelfMadeError::Made)?;
-    let folder = files::folder_of(path);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let (text, head) = made(&all, now).map_err(SelfMadeError::Made)?;
     files::replace(path, text.as_bytes(), OWNER_ONLY, |_| Ok(())).map_err(failed)?;
-    Ok(SelfMadeCertificate { path: path.to_owned(), fingerprint, is_new: true })
+    Ok(head.certificate(path, true))
 }
 
-/// What is kept, if it is ours and nobody else can read it.
+/// What is kept, if it is ours and whole, and nobody else can read it.
 fn kept(path: &Path) -> io::Result<Option<CertificateHead>> {
     // Somebody's own: it is not for us to replace.
     let other = || io::Error::other("there is something else in it");
@@ -138,11 +158,11 @@ fn kept(path: &Path) -> io::Result<Option<CertificateHead>> {
     if head.is_none() && !text.is_empty() {
         return Err(other());
     }
-    Ok(head.filter(|_| is_secret))
+    Ok(head.filter(|head| is_secret && head.is_whole(text.as_bytes())))
 }
 
-/// The text of the file, and the certificate's fingerprint.
-fn made(addresses: &[IpAddr], now: u64) -> Result<(String, String), String> {
+/// The text of the file, and its first line.
+fn made(addresses: &[IpAddr], now: u64) -> Result<(String, CertificateHead), String> {
     let until = now + VALID_SECONDS;
     let of_seconds = |seconds: u64| {
         let seconds = i64::try_from(seconds).map_err(|error| error.to_string())?;
@@ -164,7 +184,7 @@ fn made(addresses: &[IpAddr], now: u64) -> Result<(String, String), String> {
     text.push('\n');
     push_pem("CERTIFICATE", certificate.der(), &mut text);
     push_pem("PRIVATE KEY", &key.serialize_der(), &mut text);
-    Ok((text, head.fingerprint))
+    Ok((text, head))
 }
 
 fn push_pem(kind: &str, der: &[u8], text: &mut String) {
@@ -224,6 +244,12 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let second = self_made(&path, &[], NOW).unwrap();
         assert!(second.is_new && second.fingerprint != first.fingerprint);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &text[..text.len() / 2]).unwrap();
+        assert!(self_made(&path, &[], NOW).unwrap().is_new, "half of one is none");
+        let key = text.find("-----BEGIN PRIVATE").unwrap();
+        fs::write(&path, &text[..key]).unwrap();
+        assert!(self_made(&path, &[], NOW).unwrap().is_new, "nor is one without a key");
         let too_long = vec![b'x'; FILE_BYTES as usize + 1];
         for other in [&b"my notes"[..], &[0xff, 0xfe], &too_long] {
             fs::write(&path, other).unwrap();
@@ -241,10 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn of_several_brokers_that_start_at_once_one_makes_it() {
+        let path = path("together");
+        let made: Vec<SelfMadeCertificate> = std::thread::scope(|scope| {
+            let starts: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| self_made(&path, &[], NOW).unwrap())).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(made.iter().filter(|made| made.is_new).count(), 1, "{made:?}");
+        assert!(made.iter().all(|other| other.fingerprint == made[0].fingerprint), "{made:?}");
+    }
+
+    #[test]
     fn it_is_for_the_addresses_and_valid_as_long_as_it_may_be() {
         let (text, shown) = made(&[address("192.168.1.20"), address("2001:db8::1")], NOW).unwrap();
         let (_, pem) = x509_parser::pem::parse_x509_pem(text.as_bytes()).unwrap();
-        assert_eq!(fingerprint(&pem.contents), shown);
+        assert_eq!(fingerprint(&pem.contents), shown.fingerprint);
         let certificate = pem.parse_x509().unwrap();
         let validity = certificate.validity();
         assert_eq!(validity.not_after.timestamp(), (NOW + VALID_SECONDS) as i64);
