@@ -18,7 +18,7 @@ use crate::protocol::{
 };
 use crate::video::{
     Beginning, ChannelTracks, Filmer, FilmingClaim, KeyframeWish, KeyframesWanted, NotTaken, OtherNode,
-    TakenMessage, TakingTerms, ToFilmer,
+    TakenMessage, TakingTerms, ToFilmer, TrackRequest,
 };
 
 use super::{AppState, Bus, Hub, NodeVideo, Outgoing, Refused, Worker};
@@ -149,9 +149,26 @@ impl Hub {
             Err(reason) => {
                 self.video.count_refused();
                 debug!(app = app.id(), %channel, node = %from, %reason, "a message of another node was refused");
+                let of = TrackRequest { event: event.into(), track: about.track };
+                self.tell_of_own_film(app, channel, (about.kind, &of), from);
             }
         }
         true
+    }
+
+    /// What comes from another node was refused: it may not know who films here.
+    fn tell_of_own_film(
+        &self,
+        app: &AppState,
+        channel: &ChannelName,
+        of: (TrackKind, &TrackRequest),
+        to: NodeId,
+    ) {
+        let (now, own) = (app.clock().now(), OtherNode(self.node_id().bits()));
+        let told = app.channels.get_mut(channel).and_then(|mut entry| {
+            entry.tracks_mut()?.refused_elsewhere((OtherNode(to.bits()), own), of, now)
+        });
+        told.iter().for_each(|told| self.tell_filmer(app, told));
     }
 
     /// Takes a message to the channel's viewers, and other nodes if they are to hear it, if its publisher holds the track.
@@ -330,7 +347,7 @@ impl Hub {
         let apps = self.apps();
         let Some(app) = apps.by_id(app_id) else { return };
         let is_connected = |socket| self.sockets.worker_of(app.index(), socket).is_some();
-        let (now, is_its) = (app.clock().now(), from < self.node_id());
+        let (now, own) = (app.clock().now(), OtherNode(self.node_id().bits()));
         let told = {
             let Some(mut entry) = app.channels.get_mut(&claim.channel) else { return };
             if entry.tracks().is_none() {
@@ -338,7 +355,7 @@ impl Hub {
             }
             let node = OtherNode(from.bits());
             self.change_tracks(app, &mut entry, |tracks| {
-                tracks.claimed_elsewhere(node, claim, is_its, now, &is_connected)
+                tracks.claimed_elsewhere((node, own), claim, now, &is_connected)
             })
         };
         told.iter().for_each(|told| self.tell_filmer(app, told));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::{ChannelName, SocketId, TrackKind, TrackMessage, TrackName};
 
-use super::claim::FilmingClaim;
+use super::claim::{FilmingClaim, TrackMoves};
 use super::wishes::TrackRequest;
 
 /// How long a track is kept for a holder that has gone.
@@ -19,7 +19,7 @@ const CROSSES_WITHIN: Duration = Duration::from_secs(1);
 const DISPLACED: usize = 8;
 
 /// Another node of the broker, by the bits of its id: there is nothing else of it that tracks know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct OtherNode(pub(crate) u128);
 
 /// Who sends messages of tracks.
@@ -43,8 +43,11 @@ pub(super) struct TrackHolder {
     /// Since when it is known to have gone; of what is no client of this node, when it was last heard.
     gone_since: Option<Instant>,
     displaced: Vec<SocketId>,
+    moves: TrackMoves,
     /// Other nodes have been told of it, if it is theirs to know.
     is_told: bool,
+    /// When another node, which does not seem to know of it, was told again.
+    told_again_at: Option<Instant>,
 }
 
 /// Where the holder of a track is.
@@ -91,7 +94,7 @@ pub(super) enum HoldClaim {
     Held,
 }
 
-/// What becomes of the client that holds a track, where somebody films it on another node.
+/// What becomes of who holds a track, where a client of another node films it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rivalry {
     /// It goes on, and the other one is told so by what it has been told already.
@@ -141,7 +144,9 @@ impl TrackHolder {
             since: now,
             gone_since,
             displaced: Vec::new(),
+            moves: TrackMoves::default(),
             is_told: false,
+            told_again_at: None,
         }
     }
 
@@ -214,35 +219,70 @@ impl TrackHolder {
         self.client().is_some() && !std::mem::replace(&mut self.is_told, true)
     }
 
+    /// What another node goes on to send is refused here, long after it should know of the client that holds this: whether it is
+    /// told again.
+    pub(super) fn has_to_be_told_again(&mut self, now: Instant) -> bool {
+        let is_due = self.client().is_some()
+            && self.since + CROSSES_WITHIN <= now
+            && self.told_again_at.is_none_or(|at| at + CROSSES_WITHIN <= now);
+        if is_due {
+            self.told_again_at = Some(now);
+        }
+        is_due
+    }
+
     /// What other nodes are told of it.
     pub(super) fn claim_of(&self, name: &TrackName, kind: TrackKind, is_older: bool) -> Box<FilmingClaim> {
         let (channel, of) = (name.channel.clone(), TrackRequest::of(name));
         let (publisher, user_id) = (self.publisher.clone(), self.user_id.as_deref().map(Box::from));
-        Box::new(FilmingClaim { channel, of, kind, publisher, user_id, is_older })
+        Box::new(FilmingClaim { channel, of, kind, publisher, user_id, is_older, moves: self.moves })
     }
 
-    /// Somebody films on another node as well. `is_its`: of two who have begun at the same time it is that one's. Whether it is the
-    /// client of this node that goes on.
-    pub(super) fn stays(&self, claim: &FilmingClaim, is_its: bool, now: Instant) -> Rivalry {
+    /// A client of another node films as well, and this is what is told of it: who goes on, as far as this node can know. Of two who
+    /// have begun at the same time it is the one on the node with the lower id.
+    pub(super) fn stays(
+        &self,
+        claim: &FilmingClaim,
+        (from, own): (OtherNode, OtherNode),
+        now: Instant,
+    ) -> Rivalry {
         let is_user = claim.user_id.is_some() && claim.user_id.as_deref() == self.user_id.as_deref();
         let is_same = is_user || claim.publisher.is_some() && claim.publisher == self.publisher;
+        let is_later = is_same && claim.moves.is_ahead_of(self.moves);
+        let is_earlier = is_same && self.moves.is_ahead_of(claim.moves);
         let has_just_begun = self.since + CROSSES_WITHIN > now;
-        match (has_just_begun, is_same) {
-            _ if claim.is_older => Rivalry::Yields,
-            (true, _) if is_its => Rivalry::Yields,
-            (true, true) => Rivalry::Stays,
+        match (&self.place, has_just_begun) {
+            (HolderPlace::Backend, _) => Rivalry::Stays,
+            (HolderPlace::Elsewhere(node), _) if *node == from => Rivalry::Stays,
+            (HolderPlace::Elsewhere(_), _) if is_later => Rivalry::Yields,
+            (HolderPlace::Elsewhere(node), true) if from < *node && !is_earlier => Rivalry::Yields,
+            // Whoever has filmed there for longer says so itself.
+            (HolderPlace::Elsewhere(_), _) => Rivalry::Stays,
+            (HolderPlace::Client(_), _) if claim.is_older || is_later => Rivalry::Yields,
+            (HolderPlace::Client(_), true) if from < own && !is_earlier => Rivalry::Yields,
+            (HolderPlace::Client(_), true) if is_same => Rivalry::Stays,
             // It has gone there.
-            (false, true) => Rivalry::Yields,
-            (_, false) => Rivalry::StaysAndSays,
+            (HolderPlace::Client(_), false) if is_same => Rivalry::Yields,
+            (HolderPlace::Client(_), _) => Rivalry::StaysAndSays,
         }
     }
 
-    /// It is on another node from now on, and not here.
+    /// It is on another node from now on. Where it was on another one before, and that one may know better, it is kept for no longer
+    /// than what is on its way may take, as long as nothing comes from there.
     pub(super) fn yield_to(&mut self, node: OtherNode, claim: &FilmingClaim, now: Instant) {
         self.displace();
+        let kept_for = if self.client().is_some() { HELD_FOR } else { CROSSES_WITHIN };
         self.place = HolderPlace::Elsewhere(node);
         (self.publisher, self.user_id) = (claim.publisher.clone(), claim.user_id.as_deref().map(Arc::from));
-        (self.since, self.gone_since) = (now, Some(now));
+        self.moves = claim.moves;
+        (self.since, self.gone_since) = (now, now.checked_sub(HELD_FOR - kept_for).or(Some(now)));
+    }
+
+    /// It is where this was said, and nothing else is new.
+    pub(super) fn hear_of_moves(&mut self, node: OtherNode, claim: &FilmingClaim) {
+        if matches!(self.place, HolderPlace::Elsewhere(holder) if holder == node) {
+            self.moves = claim.moves;
+        }
     }
 
     /// The client that it is cannot take it over again.
@@ -259,7 +299,8 @@ impl TrackHolder {
     pub(super) fn move_to(&mut self, filmer: &Filmer<'_>, message: &TrackMessage, now: Instant) {
         self.displace();
         let displaced = std::mem::take(&mut self.displaced);
-        *self = TrackHolder { displaced, ..TrackHolder::new(filmer, message, now) };
+        let moves = self.moves.next();
+        *self = TrackHolder { displaced, moves, ..TrackHolder::new(filmer, message, now) };
     }
 
     /// A subscription of a connection to the channel of the track has ended.

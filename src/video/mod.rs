@@ -21,7 +21,7 @@ mod viewer;
 mod webm;
 mod wishes;
 
-pub(crate) use claim::FilmingClaim;
+pub(crate) use claim::{FilmingClaim, TrackMoves};
 pub use config::VideoConfig;
 pub(crate) use figures::{
     LATENESS_BANDS, RenditionFigures, TrackFigures, ViewerLag, ViewerState, ViewersSeen,

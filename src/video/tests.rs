@@ -594,9 +594,10 @@ fn of_two_nodes_whose_clients_film_one_goes_on() {
         (filming, claim)
     };
     let told = |filming: &mut Filming, claim: &FilmingClaim, is_its| {
-        let now = filming.now;
-        filming.tracks.claimed_elsewhere(OtherNode(0xb), claim, is_its, now, &|_| true)
+        let (now, own) = (filming.now, OtherNode(if is_its { 0xf } else { 1 }));
+        filming.tracks.claimed_elsewhere((OtherNode(0xb), own), claim, now, &|_| true)
     };
+    let is_asked = |told| matches!(told, Some(ToFilmer::Node(OtherNode(0xb), _)));
     let goes_on = |filming: &mut Filming| filming.send(&here(1), &of_tab(2, true), true).is_ok();
     let (_, other) = begun("other");
     let (_, same) = begun("tab");
@@ -609,17 +610,20 @@ fn of_two_nodes_whose_clients_film_one_goes_on() {
     let taken = filming.send(&here(1), &of_tab(3, false), true).unwrap();
     assert!(taken.told.iter().all(|told| !matches!(told, ToFilmer::Claim(..))), "it is told once");
     let (mut filming, _) = begun("other");
-    assert_eq!(told(&mut filming, &answer, false), None);
+    assert!(
+        is_asked(told(&mut filming, &answer, false)),
+        "those who watch here begin with what is filmed there"
+    );
     assert!(!goes_on(&mut filming), "and so is what it sends from then on");
     // The same publisher has gone to the other node, and its old line is refused.
     let (mut filming, _) = begun("tab");
-    assert_eq!(told(filming.at(1_000), &same, false), None);
+    assert!(is_asked(told(filming.at(1_000), &same, false)));
     assert!(!goes_on(&mut filming));
     assert!(filming.send(&ON_B, &of_tab(1, true), true).unwrap().frame.is_some());
     // Of two who begin at the same time one goes on, whoever they are.
     for claim in [&other, &same] {
         let (mut filming, _) = begun("tab");
-        assert_eq!(told(&mut filming, claim, true), None);
+        assert!(is_asked(told(&mut filming, claim, true)));
         assert!(!goes_on(&mut filming));
         let (mut filming, _) = begun("tab");
         told(&mut filming, claim, false);
@@ -629,4 +633,121 @@ fn of_two_nodes_whose_clients_film_one_goes_on() {
     let mut filming = Filming::new();
     filming.send(&ON_A, &of_tab(1, true), true).unwrap();
     assert_eq!(told(&mut filming, &other, true), None);
+}
+
+/// A claim as the nodes tell each other.
+fn claim(publisher: &str, moves: u8) -> FilmingClaim {
+    FilmingClaim {
+        channel: channel(),
+        of: TrackRequest { event: "client-video".into(), track: "".into() },
+        kind: TrackKind::Pictures,
+        publisher: Some(publisher.into()),
+        user_id: None,
+        is_older: false,
+        moves: TrackMoves::new(moves),
+    }
+}
+
+#[test]
+fn a_node_on_which_nobody_films_goes_on_with_the_one_who_does() {
+    let claimed = |filming: &mut Filming, node, claim: &FilmingClaim| {
+        let now = filming.now;
+        filming.tracks.claimed_elsewhere((OtherNode(node), OtherNode(1)), claim, now, &|_| true)
+    };
+    let begun = || {
+        let mut filming = Filming::new();
+        filming.send(&ON_B, &of_tab(1, true), true).unwrap();
+        filming
+    };
+    // Two have begun at the same time, and the one whose frame has come first is the one that is refused.
+    let mut filming = begun();
+    let told = claimed(&mut filming, 0xa, &claim("other", 0));
+    assert!(matches!(told, Some(ToFilmer::Node(OtherNode(0xa), _))), "{told:?}");
+    assert!(filming.send(&ON_B, &of_tab(2, true), true).is_err());
+    assert!(filming.send(&ON_A, &of_tab(1, true), true).unwrap().frame.is_some());
+    // The other way round it stays.
+    let mut filming = begun();
+    assert_eq!(claimed(&mut filming, 0xc, &claim("other", 0)), None);
+    assert!(filming.send(&ON_B, &of_tab(2, false), true).unwrap().frame.is_some());
+    // Whoever comes where somebody has filmed for long is nothing to it.
+    assert_eq!(claimed(filming.at(1_000), 0xa, &claim("other", 9)), None);
+    assert!(filming.send(&ON_B, &of_tab(3, false), true).unwrap().frame.is_some());
+    // Where that could not be known here, the one who has filmed for long comes again after a second.
+    let mut filming = begun();
+    claimed(&mut filming, 0xa, &claim("other", 0));
+    assert!(filming.at(999).send(&ON_B, &of_tab(2, true), true).is_err());
+    assert!(filming.at(1).send(&ON_B, &of_tab(3, true), true).unwrap().frame.is_some());
+}
+
+#[test]
+fn a_publisher_that_goes_to_and_fro_is_followed_at_once() {
+    let camera = channel();
+    let here =
+        |n| Filmer::Client { socket: socket(n), user_id: None, channel: &camera, event: "client-video" };
+    let mut filming = Filming::new();
+    let claimed = |filming: &mut Filming, node, moves| {
+        let now = filming.now;
+        let claim = claim("tab", moves);
+        filming.tracks.claimed_elsewhere((OtherNode(node), OtherNode(0xc)), &claim, now, &|_| true)
+    };
+    filming.send(&ON_A, &of_tab(1, true), true).unwrap();
+    assert!(filming.at(2_000).send(&ON_B, &of_tab(1, true), true).is_ok());
+    // It is back within a second: its first frames count as from before, until its node says that it has begun.
+    assert!(filming.at(100).send(&ON_A, &of_tab(1, true), true).is_err());
+    assert!(claimed(&mut filming, 0xa, 2).is_some());
+    assert!(filming.send(&ON_A, &of_tab(2, true), true).unwrap().frame.is_some());
+    assert_eq!(claimed(&mut filming, 0xb, 1), None, "what was said before is over");
+    assert!(filming.send(&ON_B, &of_tab(2, true), true).is_err());
+    // It comes here, and goes there again.
+    let taken = filming.at(100).send(&here(1), &of_tab(1, true), true).unwrap();
+    let own = taken.told.iter().find_map(|told| match told {
+        ToFilmer::Claim(None, claim) => Some(claim.moves),
+        _ => None,
+    });
+    assert_eq!(own, Some(TrackMoves::new(3)));
+    assert_eq!(
+        claimed(&mut filming, 0xa, 2),
+        None,
+        "the node with the lower id has no precedence over the later one"
+    );
+    assert!(filming.send(&here(1), &of_tab(2, false), true).unwrap().frame.is_some());
+    claimed(&mut filming, 0xd, 4);
+    assert!(filming.send(&here(1), &of_tab(3, false), true).is_err());
+}
+
+#[test]
+fn two_who_have_not_heard_of_each_other_do_so_by_what_they_film() {
+    let camera = channel();
+    let here = Filmer::Client { socket: socket(1), user_id: None, channel: &camera, event: "client-video" };
+    let of = TrackRequest { event: "client-video".into(), track: "".into() };
+    let mut filming = Filming::new();
+    let refused = |filming: &mut Filming, own| {
+        let now = filming.now;
+        let nodes = (OtherNode(0xb), OtherNode(own));
+        match filming.tracks.refused_elsewhere(nodes, (TrackKind::Pictures, &of), now) {
+            Some(ToFilmer::Claim(Some(OtherNode(0xb)), claim)) => Some(claim.is_older),
+            told => {
+                assert_eq!(told, None);
+                None
+            }
+        }
+    };
+    filming.send(&here, &of_tab(1, true), true).unwrap();
+    assert_eq!(refused(&mut filming, 1), None, "it may be on its way");
+    assert_eq!(refused(filming.at(1_000), 1), Some(true), "this one goes on");
+    assert_eq!(refused(filming.at(999), 1), None, "it is told seldom");
+    assert_eq!(refused(filming.at(1), 0xf), Some(false), "the other one is asked whether it does");
+    let mut filming = Filming::new();
+    filming.send(&ON_A, &of_tab(1, true), true).unwrap();
+    assert_eq!(refused(filming.at(1_000), 1), None, "nobody films here");
+}
+
+#[test]
+fn moves_begin_anew() {
+    let after = |moves: u8| TrackMoves::new(moves);
+    assert!(
+        after(1).is_ahead_of(after(0)) && after(0).is_ahead_of(after(63)) && !after(63).is_ahead_of(after(0))
+    );
+    assert!(!after(5).is_ahead_of(after(5)));
+    assert_eq!((after(63).next(), after(63).bits()), (after(0), 63));
 }

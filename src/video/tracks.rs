@@ -195,24 +195,24 @@ impl ChannelTracks {
         track.tell_receipt(of.rendition, step).0
     }
 
-    /// A client of another node films, as far as is known there. `is_its` where of two who begin at the same time it is that one's.
-    /// Returns what is told because of it.
+    /// A client of another node films, as far as is known there; this node is `own`. Returns what is told because of it.
     pub(crate) fn claimed_elsewhere(
         &mut self,
-        node: OtherNode,
+        (node, own): (OtherNode, OtherNode),
         claim: &FilmingClaim,
-        is_its: bool,
         now: Instant,
         is_connected: &dyn Fn(SocketId) -> bool,
     ) -> Option<ToFilmer> {
         let is_same = |track: &&mut HeldTrack| track.kind == claim.kind && claim.of.is_of(&track.name);
         let track = self.tracks.iter_mut().find(is_same)?;
-        track.holder.client()?;
         if track.holder.has_gone(now, is_connected) {
             return None;
         }
-        match track.holder.stays(claim, is_its, now) {
-            Rivalry::Stays => None,
+        match track.holder.stays(claim, (node, own), now) {
+            Rivalry::Stays => {
+                track.holder.hear_of_moves(node, claim);
+                None
+            }
             Rivalry::StaysAndSays => {
                 let own = track.holder.claim_of(&track.name, track.kind, true);
                 Some(ToFilmer::Claim(Some(node), own))
@@ -220,9 +220,25 @@ impl ChannelTracks {
             Rivalry::Yields => {
                 track.holder.yield_to(node, claim, now);
                 track.sequences.iter_mut().for_each(FrameSequence::begin_anew);
-                None
+                // What came from there before was refused here.
+                let is_of_pictures = track.kind == TrackKind::Pictures;
+                if is_of_pictures { track.want(track.best(now), now) } else { None }
             }
         }
+    }
+
+    /// What has come from another node was refused, as a client of this one holds the track. Where they have not heard of each other
+    /// for want of an engine, the one on the node with the lower id goes on. Returns what that node is told.
+    pub(crate) fn refused_elsewhere(
+        &mut self,
+        (node, own): (OtherNode, OtherNode),
+        (kind, of): (TrackKind, &TrackRequest),
+        now: Instant,
+    ) -> Option<ToFilmer> {
+        let is_same = |track: &&mut HeldTrack| track.kind == kind && of.is_of(&track.name);
+        let track = self.tracks.iter_mut().find(is_same)?;
+        let claim = track.holder.has_to_be_told_again(now);
+        claim.then(|| ToFilmer::Claim(Some(node), track.holder.claim_of(&track.name, kind, own < node)))
     }
 
     /// A subscription of a connection to this channel has ended.

@@ -286,6 +286,34 @@ fn a_publisher_comes_back_on_another_node() {
     viewers.iter().for_each(|viewer| viewer.checker.assert_whole());
 }
 
+/// A publisher that goes to another node and back at once is followed with the key frame for which it is asked then.
+///
+/// Proves: video.
+#[test]
+fn a_publisher_that_goes_to_and_fro_is_followed() {
+    let trio = Trio::own(filming);
+    let [a, b, c] = &trio.nodes;
+    let channel = "presence-camera";
+    let [mut first, mut second, mut third] = [a, b, a].map(|node| member(node, channel, "ann"));
+    let mut viewers = [a, b, c].map(|node| Watching::on(node, channel, "v"));
+    film(&mut first, channel, &of_tab(1, true));
+    viewers.iter_mut().for_each(|viewer| viewer.await_frame(1));
+    let mut number = 100;
+    go_on(&mut second, channel, &mut number, &mut viewers.iter_mut().collect::<Vec<_>>());
+    asked(&mut third);
+    number = 200;
+    film(&mut third, channel, &of_tab(number, true));
+    until("all are sent what it films", || {
+        if asked(&mut third).0 > 0 {
+            number += 1;
+            film(&mut third, channel, &of_tab(number, true));
+        }
+        viewers.iter_mut().for_each(Watching::look);
+        viewers.iter().all(|viewer| viewer.last() == Some(number))
+    });
+    viewers.iter().for_each(|viewer| viewer.checker.assert_whole());
+}
+
 /// Where nobody watches a second claimant is refused as well, if somebody films elsewhere, and what it has sent is shown to nobody.
 ///
 /// Proves: video.

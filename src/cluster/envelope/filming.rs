@@ -1,7 +1,7 @@
 //! What nodes tell each other of video channels, as bytes: which key frames viewers want, and who films.
 
 use crate::protocol::{Rendition, TRACK_NAME_BYTES, TrackKind};
-use crate::video::{FilmingClaim, KeyframesWanted, TrackRequest};
+use crate::video::{FilmingClaim, KeyframesWanted, TrackMoves, TrackRequest};
 
 use super::facts;
 use super::fields::{FieldReader, FieldWriter, Malformed};
@@ -37,19 +37,21 @@ fn track(fields: &mut FieldReader<'_>) -> Result<TrackRequest, Malformed> {
     Ok(TrackRequest { event: fields.text()?.into(), track: fields.text()?.into() })
 }
 
-// What a claim is, as bits.
+// What a claim is, as bits. Behind them is how often the track has moved, of which earlier releases say and read nothing.
 const IS_SOUND: u8 = 1;
 const IS_OLDER: u8 = 2;
+const MOVES_SHIFT: u8 = 2;
 
 /// Bytes of a user's id: it is kept for as long as the track.
 const USER_ID_BYTES: usize = 1024;
 
 pub(super) fn write_claim(claim: &FilmingClaim, out: &mut FieldWriter) {
-    let FilmingClaim { channel, of: TrackRequest { event, track }, kind, publisher, user_id, is_older } =
-        claim;
+    let FilmingClaim { channel, of, kind, publisher, user_id, is_older, moves } = claim;
+    let TrackRequest { event, track } = of;
     out.text(channel.as_str());
     let is_sound = if *kind == TrackKind::Sound { IS_SOUND } else { 0 };
-    out.byte(is_sound | if *is_older { IS_OLDER } else { 0 });
+    let is_older = if *is_older { IS_OLDER } else { 0 };
+    out.byte(is_sound | is_older | moves.bits() << MOVES_SHIFT);
     out.text(event);
     out.text(track);
     out.optional_text(publisher.as_deref());
@@ -61,7 +63,8 @@ pub(super) fn read_claim(fields: &mut FieldReader<'_>) -> Result<FilmingClaim, M
     let kind = if marks & IS_SOUND == 0 { TrackKind::Pictures } else { TrackKind::Sound };
     let publisher = short(fields.optional_text()?, TRACK_NAME_BYTES)?;
     let user_id = short(fields.optional_text()?, USER_ID_BYTES)?;
-    Ok(FilmingClaim { channel, of, kind, publisher, user_id, is_older: marks & IS_OLDER != 0 })
+    let (is_older, moves) = (marks & IS_OLDER != 0, TrackMoves::new(marks >> MOVES_SHIFT));
+    Ok(FilmingClaim { channel, of, kind, publisher, user_id, is_older, moves })
 }
 
 fn short(text: Option<&str>, bytes: usize) -> Result<Option<Box<str>>, Malformed> {

@@ -7,7 +7,7 @@ use super::*;
 use crate::channel::{ChannelVersion, Fact, Member};
 use crate::event::{BackendDemand, BackendWish, ConsumerGroup, Glob, GroupBy, NotificationFilter};
 use crate::protocol::{ChannelName, Rendition, SocketTag, TrackKind};
-use crate::video::TrackRequest;
+use crate::video::{TrackMoves, TrackRequest};
 
 fn envelope(content: Content) -> Envelope {
     Envelope { from: NodeId::new(u128::MAX - 7), content }
@@ -173,13 +173,14 @@ fn contents() -> impl Strategy<Value = Content> {
 
 fn claimed() -> impl Strategy<Value = Content> {
     let text = || ".{0,9}".prop_map(String::into_boxed_str);
-    let who = (option::of(text()), option::of(text()), any::<bool>(), any::<bool>());
+    let who = (option::of(text()), option::of(text()), any::<bool>(), any::<bool>(), 0_u8..64);
     ("[a-z]{1,9}", text(), text(), who).prop_map(|(name, event, track, who)| {
-        let (publisher, user_id, is_older, is_sound) = who;
+        let (publisher, user_id, is_older, is_sound, moves) = who;
         let channel = ChannelName::parse(&name, 164).unwrap();
         let kind = if is_sound { TrackKind::Sound } else { TrackKind::Pictures };
         let of = TrackRequest { event, track };
-        let claim = FilmingClaim { channel, of, kind, publisher, user_id, is_older };
+        let moves = TrackMoves::new(moves);
+        let claim = FilmingClaim { channel, of, kind, publisher, user_id, is_older, moves };
         Content::FilmingClaimed { app: "1".into(), claim: Box::new(claim) }
     })
 }
