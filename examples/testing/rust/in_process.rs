@@ -176,6 +176,11 @@ fn things_go_wrong_on_demand() {
     for name in ["b", "b", "d", "c"] {
         socket.expect_on("room", name);
     }
+    app.fault(Fault::reorder_frames().channel("room").times(1)).unwrap();
+    target.publish("room", "last", "{}");
+    app.until(logged(Kind::Fault).name("last")).blocking().unwrap();
+    app.advance(Duration::from_secs(30)).unwrap();
+    socket.expect_on("room", "last");
     app.fault(Fault::delay_frames(HALF_AN_HOUR).channel("room").times(1)).unwrap();
     target.publish("room", "late", "{}");
     app.until(logged(Kind::Fault).name("late")).blocking().unwrap();

@@ -117,7 +117,7 @@ pub enum FrameAction {
     Delay,
     /// It is sent twice.
     Duplicate,
-    /// It is sent after the connection's next frame, or after a second if there is none.
+    /// It is sent after the connection's next frame, or after 30 s if there is none.
     Reorder,
 }
 

@@ -36,7 +36,7 @@ impl Fault<Frames> {
         Fault::frames(FrameAction::Duplicate, None)
     }
 
-    /// Events to clients are sent after the connection's next frame, or after a second if there is none.
+    /// Events to clients are sent after the connection's next frame, or after 30 s if there is none.
     pub fn reorder_frames() -> Self {
         Fault::frames(FrameAction::Reorder, None)
     }
