@@ -1,6 +1,7 @@
 //! What is asked of all nodes: lists of what they have, the one that has a connection, and the end of that.
 
 mod counts;
+mod film;
 mod overview;
 mod pipe;
 mod webhooks;
@@ -104,6 +105,20 @@ impl Console {
     pub(super) async fn pipe_everywhere(&self, asked: &AskedOfApp<'_>) -> Result<Value, ConsoleError> {
         let (_, heard) = self.of_all(asked).await?;
         Ok(self.shown_of_all(pipe::pipe(&heard.told), &heard.silent))
+    }
+
+    /// A video channel, with the tracks and viewers of all nodes.
+    pub(super) async fn video_everywhere(&self, asked: &AskedOfApp<'_>) -> Result<Value, ConsoleError> {
+        let (_, heard) = self.of_all(asked).await?;
+        Ok(self.shown_of_all(film::film(&heard.told), &heard.silent))
+    }
+
+    /// Who came back last, on all nodes.
+    pub(super) async fn recoveries_everywhere(&self, asked: &AskedOfApp<'_>) -> Result<Value, ConsoleError> {
+        let most = ListRequest::read(&Query::parse(asked.query))?.limit;
+        let (_, heard) = self.of_all(asked).await?;
+        let items = film::recoveries(&heard.told, most);
+        Ok(self.shown_of_all(json!({ "items": items }), &heard.silent))
     }
 
     /// The overview of all nodes.

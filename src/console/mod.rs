@@ -217,8 +217,8 @@ impl Console {
             ["channels"] => self.list_channels(app, query).await?,
             ["channels", name] => self.channel(app, name).await?,
             ["channels", name, "history"] => self.channel_history(app, name, query).await?,
-            ["channels", name, "video"] => self.channel_video(app, name).await?,
-            ["recoveries"] => self.recoveries(app, query)?,
+            ["channels", _, "video"] => self.video_everywhere(asked).await?,
+            ["recoveries"] => self.recoveries_everywhere(asked).await?,
             ["connections"] | ["channels", _, "subscribers"] => {
                 self.list_everywhere(asked, ListOf::Connections).await?
             }
@@ -238,6 +238,8 @@ impl Console {
         let query = &Query::parse(query);
         Ok(Some(match *path {
             ["channels", name, "subscribers"] => self.subscribers(app, name, query).await?,
+            ["channels", name, "video"] => self.channel_video(app, name).await?,
+            ["recoveries"] => self.recoveries(app, query)?,
             ["connections"] => self.list_connections(app, query).await?,
             ["connections", socket] => self.connection(app, socket).await?,
             ["users"] => self.list_users(app, query).await?,

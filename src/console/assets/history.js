@@ -1,7 +1,7 @@
 // What a channel keeps of its last events, and who came back to it, or to others, and with what.
 
 import { get, of } from './api.js';
-import { bytes, clock, count, duration, empty, fill, link, make, many, meter, refill, stamp, table, watched } from './page.js';
+import { bytes, clock, count, duration, empty, fill, link, make, many, meter, refill, silentNodes, stamp, table, watched } from './page.js';
 import { paged } from './paged.js';
 
 const EVERY_MS = 3000;
@@ -42,16 +42,15 @@ export function recoveriesPanel(app, query, { status }) {
   const body = make('div');
   const element = make('section.panel', { 'aria-label': 'Who came back' }, make('h2', { textContent: 'Who came back' }), body);
   const stop = watched(body, EVERY_MS, 'It is not known who came back', async () => {
-    const { items, node } = await get(of(app, 'recoveries'), { ...query, limit: SHOWN });
-    refill(body, items.length ? [table(
-      ['Time', ...(query.channel ? ['Connection', 'Client'] : ['Channel', 'Client']), 'Was sent', 'What has become of it'],
-      items.map((item) => [
+    const told = await get(of(app, 'recoveries'), { ...query, limit: SHOWN });
+    refill(body, silentNodes(told), told.items.length ? table(
+      ['Time', ...(query.channel ? ['Connection', 'Client'] : ['Channel', 'Client']), 'Was sent', 'What has become of it', ...(status?.cluster ? ['Node'] : [])],
+      told.items.map((item) => [
         make('time', { dateTime: stamp(item.at), title: stamp(item.at), textContent: clock(item.at) }),
         query.channel ? link(['connections', item.socket_id], item.socket_id) : link(['channels', item.channel], item.channel),
         item.client ? make('code', { textContent: item.client, title: 'Stands for its name, which is a secret' }) : 'came with a place',
         item.events ? `${many(item.events, 'event')}, ${bytes(item.bytes)}` : 'nothing',
-        make(`span.verdict-word${item.complete ? '.good' : '.bad'}`, { textContent: item.complete ? 'It has missed nothing.' : `Not all: ${item.reason}.` })]), 'Who came back'),
-    status?.cluster ? make('p.hint', { textContent: `Of node ${node} alone, the latest first.` }) : null] : empty('Nobody of late, at this node.'));
+        make(`span.verdict-word${item.complete ? '.good' : '.bad'}`, { textContent: item.complete ? 'It has missed nothing.' : `Not all: ${item.reason}.` }), ...(status?.cluster ? [item.node_name] : [])]), 'Who came back') : empty('Nobody of late.'));
   });
   return { element, stop };
 }

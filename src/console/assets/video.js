@@ -1,7 +1,7 @@
 // A video channel: its tracks with what comes of each, and how late its viewers are sent what they see. Live while it is open.
 
 import { get, of } from './api.js';
-import { bytes, count, duration, empty, fill, link, make, many, meter, refill, table, watched } from './page.js';
+import { bytes, count, duration, empty, fill, link, make, many, meter, refill, silentNodes, table, watched } from './page.js';
 
 const EVERY_MS = 1000;
 
@@ -16,34 +16,35 @@ export function videoPanel(app, name, { status }) {
   const tracks = make('div.tracks', {}, make('p.hint', { textContent: 'Loading…' }));
   const lateness = make('div.column');
   const latest = make('div');
-  const where = make('span.hint');
+  const silent = make('div');
   const details = make('details', { hidden: true }, make('summary', { textContent: 'Those who are latest' }), latest);
-  const element = make('section.panel', { 'aria-label': 'Video' }, make('div.section-head', {}, make('h2', { textContent: 'Video' }), where), tracks, lateness, details);
+  const element = make('section.panel', { 'aria-label': 'Video' }, make('h2', { textContent: 'Video' }), silent, tracks, lateness, details);
   const stop = watched(tracks, EVERY_MS, 'The tracks are not to be had', async () => {
     const told = await get(of(app, 'channels', name, 'video'));
-    where.textContent = status?.cluster ? `of node ${told.node} alone` : '';
+    fill(silent, silentNodes(told));
     refill(tracks, told.tracks.length ? told.tracks.map(trackElement) : empty('Nobody films here at present.'),
       told.tracks.length ? meter('Kept in the cache', told.cache.bytes, told.cache.bytes_limit, `${bytes(told.cache.bytes)} of ${bytes(told.cache.bytes_limit)}`) : null);
     fill(lateness, ...latenessOf(told.viewers));
     details.hidden = told.viewers.latest.length === 0;
-    refill(latest, table(['Connection', 'Late by', 'Waiting for it', 'State'], told.viewers.latest.map(({ socket_id: id, late_ms: late, waiting_bytes: waiting, sees }) => [
-      link(['connections', id], id), duration(late), bytes(waiting), SEE[sees] ?? sees]), 'Those who are latest'));
+    refill(latest, table(['Connection', 'Late by', 'Waiting for it', 'State', ...(status?.cluster ? ['Node'] : [])], told.viewers.latest.map(({ socket_id: id, late_ms: late, waiting_bytes: waiting, sees, node_name: node }) => [
+      link(['connections', id], id), duration(late), bytes(waiting), SEE[sees] ?? sees, ...(status?.cluster ? [node] : [])]), 'Those who are latest'));
   });
   return { element, stop };
 }
 
-function trackElement({ event, track, kind, holder, cache_bytes: kept, renditions }) {
+function trackElement({ event, track, kind, holder, cache_bytes: kept, renditions, node_name: node }) {
   const most = Math.max(1, ...renditions.map(({ bytes_per_second: rate }) => rate ?? 0));
   return make('article.track', { 'aria-label': `Track ${event} ${track}` },
     make('h3', {}, make('code', { textContent: track ? `${event} / ${track}` : event }), make('span.kind', { textContent: kind })),
-    make('p.hint', {}, ...heldBy(holder), `, for ${duration(holder.held_ms)}; ${bytes(kept)} kept`),
+    make('p.hint', {}, ...heldBy(holder, node), `, for ${duration(holder.held_ms)}; ${bytes(kept)} kept`),
     make('ul.renditions', {}, renditions.map((rendition) => renditionElement(rendition, kind, most))));
 }
 
-function heldBy({ kind, socket_id: id, user_id: user, node }) {
+function heldBy({ kind, socket_id: id, user_id: user, node: elsewhere }, node) {
+  const at = node ? ` at ${node}` : '';
   const who = user ? [' (', link(['users', user], user), ')'] : [];
-  if (kind === 'client') return ['Filmed by ', link(['connections', id], id), ...who];
-  return [kind === 'backend' ? 'Sent by a backend or hook of this node' : `Filmed at node ${node}`, ...who];
+  if (kind === 'client') return ['Filmed by ', link(['connections', id], id), ...who, at];
+  return [kind === 'backend' ? `Sent by a backend or hook${at}` : `Filmed at node ${elsewhere}`, ...who];
 }
 
 function renditionElement(told, kind, most) {
