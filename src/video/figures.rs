@@ -139,7 +139,7 @@ mod tests {
         for n in 0..100_u32 {
             let late = Duration::from_millis(u64::from(n * 37 % 100) * 12);
             let state = ViewerState::ALL[n as usize % 4];
-            seen.add(SocketId::new(1, n.into()), Some(ViewerLag { late, waiting_bytes: 0, state }));
+            seen.add(SocketId::new(1, n), Some(ViewerLag { late, waiting_bytes: 0, state }));
         }
         seen.add(SocketId::new(2, 1), None);
         assert_eq!((seen.without, seen.states), (1, [25; 4]));

@@ -2,8 +2,10 @@
 
 use std::task::{Context, Poll};
 
+use crate::hub::AppIndex;
 use crate::hub::mailbox::{MailboxReader, WorkerCommand};
 use crate::hub::rounds::SharedSignal;
+use crate::protocol::{Frame, SocketId};
 
 use super::watch::tell_of_viewers;
 use super::{HEARERS_PER_TURN, Worker};
@@ -85,13 +87,7 @@ impl Worker {
                 }
             }
             WorkerCommand::ToSockets { app, sockets, next, frame } => {
-                let until = sockets.len().min(next + *room);
-                *room -= until - next;
-                for socket in &sockets[next..until] {
-                    if let Some(client) = self.clients.borrow().get(&(app, *socket)) {
-                        self.queue_in_form(client, &frame, &self.dirty.bulk);
-                    }
-                }
+                let until = self.send_to_some(app, (&*sockets, next), &frame, room);
                 let more = until < sockets.len();
                 return more.then_some(WorkerCommand::ToSockets { app, sockets, next: until, frame });
             }
@@ -133,5 +129,23 @@ impl Worker {
             }
         }
         None
+    }
+
+    /// Sends a frame to some of several connections, from the `next` one on: as many as there is room for. Returns how far it came.
+    fn send_to_some(
+        &self,
+        app: AppIndex,
+        (sockets, next): (&[SocketId], usize),
+        frame: &Frame,
+        room: &mut usize,
+    ) -> usize {
+        let until = sockets.len().min(next + *room);
+        *room -= until - next;
+        for socket in &sockets[next..until] {
+            if let Some(client) = self.clients.borrow().get(&(app, *socket)) {
+                self.queue_in_form(client, frame, &self.dirty.bulk);
+            }
+        }
+        until
     }
 }
