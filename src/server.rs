@@ -60,7 +60,7 @@ use crate::net::slots::ConnectionSlots;
 use crate::net::tls::Certificates;
 use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
-use crate::pipe::{Hook, Pipe, Tap, TapListener};
+use crate::pipe::{Hook, HookFigures, Pipe, RuleBook, Tap, TapListener};
 use crate::relay::Relays;
 use crate::test_mode::{TestMode, draw_token};
 use crate::transport::fallback::Sessions;
@@ -179,7 +179,7 @@ impl Server {
         config.admin.check()?;
         check_apps(&config)?;
         let (listeners, told) = listeners_of(taps, &hooks, &config, test_mode.clone())?;
-        let TellsOthers { watchers, webhooks, relays, wire } = told;
+        let TellsOthers { watchers, webhooks, relays, wire, rules } = told;
         let apps = config.apps.iter().map(|of| (of.app.clone(), listeners.of(of))).collect();
         let workers = config.server.worker_threads();
         let (admin, wanted) = all_wanted(&config, inherited)?;
@@ -216,11 +216,13 @@ impl Server {
             feed: Arc::clone(watchers.feed()),
         };
         let told = (&parts, joining.as_ref().map(JoiningNode::view));
-        let metrics = metrics_of(told, &webhooks, usage.as_ref(), certificates.as_ref(), &hooks, &sockets);
+        let piped = PipeParts { rules, hooks: hook_figures(&hooks) };
+        let metrics = metrics_of(told, &webhooks, usage.as_ref(), certificates.as_ref(), &piped, &sockets);
         let admin = admin.zip(usage.clone()).map(|(sockets, usage)| {
             let api = api(&parts.config, managed.clone(), &reloader);
-            let told = (&reloader, written_config, joining.as_ref().map(JoiningNode::view));
-            admin_listener(sockets, &parts, (watchers, &webhooks), (api, metrics.clone(), usage), told)
+            let heard = (watchers, &webhooks, piped);
+            let told = (written_config, joining.as_ref().map(JoiningNode::view));
+            admin_listener(sockets, &parts, heard, (api, metrics.clone(), usage), told)
         });
         if let Some(joining) = &mut joining {
             joining.reached_at(admin.as_ref().and_then(AdminListener::place));
@@ -273,6 +275,18 @@ struct TellsOthers {
     webhooks: Webhooks,
     relays: Relays,
     wire: Arc<PipeWire>,
+    rules: Arc<RuleBook>,
+}
+
+/// What the rules of all apps have done, and the pipes of the embedding program.
+struct PipeParts {
+    rules: Arc<RuleBook>,
+    /// Each with the id of its app.
+    hooks: Vec<(String, HookFigures)>,
+}
+
+fn hook_figures(hooks: &[(String, Hook)]) -> Vec<(String, HookFigures)> {
+    hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect()
 }
 
 /// Who hears the apps of this node.
@@ -288,17 +302,18 @@ fn listeners_of(
     let watchers = Arc::new(Watchers::new(Arc::default()));
     let (webhooks, relays) = (Webhooks::watched_by(Arc::clone(watchers.feed())), Relays::new());
     let wire = PipeWire::new(config.pipe.clone());
+    let rules = Arc::<RuleBook>::default();
     let listeners = AppListeners::new(
         pipes(taps, hooks),
         webhooks.clone(),
         relays.clone(),
         Arc::clone(&wire),
-        (test_mode, Arc::clone(&watchers)),
+        (test_mode, Arc::clone(&watchers), Arc::clone(&rules)),
     );
     if let Some(app_id) = listeners.without_app(&config.apps) {
         return Err(StartError::PipeWithoutApp(app_id.to_owned()));
     }
-    Ok((listeners, TellsOthers { watchers, webhooks, relays, wire }))
+    Ok((listeners, TellsOthers { watchers, webhooks, relays, wire, rules }))
 }
 
 /// Whether new clients should be sent here, alone or as one of several nodes.
@@ -315,15 +330,15 @@ fn readiness_of(
     })
 }
 
-/// What the console tells besides: the apps as they are configured, the configuration, and the node among others.
-type AdminFacts<'a> = (&'a Reloader, Option<String>, Option<Arc<dyn ClusterView>>);
+/// What the console tells besides: the configuration, and the node among others.
+type AdminFacts = (Option<String>, Option<Arc<dyn ClusterView>>);
 
 /// The console, for the admin listener.
 fn console(
     parts: &ServiceParts,
-    (watchers, webhooks): (Arc<Watchers>, &Webhooks),
+    (watchers, webhooks, piped): (Arc<Watchers>, &Webhooks, PipeParts),
     apps_api: Arc<AppsApi>,
-    (reloader, written_config, cluster): AdminFacts<'_>,
+    (written_config, cluster): AdminFacts,
 ) -> Arc<Console> {
     Arc::new(Console::new(ConsoleParts {
         hub: Arc::clone(&parts.hub),
@@ -332,7 +347,8 @@ fn console(
         apps_api,
         webhooks: webhooks.clone(),
         wire: Arc::clone(&parts.wire),
-        running: Arc::new(reloader.clone()),
+        rules: piped.rules,
+        hooks: piped.hooks,
         cluster,
         written_config,
         body_timeout: parts.config.server.http_request_timeout,
@@ -343,9 +359,9 @@ fn console(
 fn admin_listener(
     sockets: Vec<ListeningSocket>,
     parts: &ServiceParts,
-    watched: (Arc<Watchers>, &Webhooks),
+    watched: (Arc<Watchers>, &Webhooks, PipeParts),
     (api, metrics, usage): (Arc<AppsApi>, Metrics, UsageBook),
-    told: AdminFacts<'_>,
+    told: AdminFacts,
 ) -> AdminListener {
     let console = console(parts, watched, Arc::clone(&api), told);
     let admin = admin_of(parts, metrics, usage, (api, Arc::clone(&console)));
@@ -377,7 +393,7 @@ fn metrics_of(
     webhooks: &Webhooks,
     usage: Option<&UsageBook>,
     certificates: Option<&Arc<Certificates>>,
-    hooks: &[(String, Hook)],
+    piped: &PipeParts,
     sockets: &[ListeningSocket],
 ) -> Metrics {
     Metrics::new(MetricSources {
@@ -393,7 +409,8 @@ fn metrics_of(
         relays: parts.relays.clone(),
         certificates: certificates.cloned(),
         usage: usage.cloned(),
-        hooks: hooks.iter().map(|(app_id, hook)| (app_id.clone(), hook.figures())).collect(),
+        rules: Arc::clone(&piped.rules),
+        hooks: piped.hooks.clone(),
         soketi: soketi_names(&parts.config, sockets),
         cluster,
     })

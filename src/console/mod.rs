@@ -38,12 +38,12 @@ use tracing::info;
 use crate::admin::ControlRoutes;
 use crate::auth::request::Query;
 use crate::cluster::ClusterView;
-use crate::config::AppConfig;
 use crate::feed::{ENTRY_TEXT_BYTES, Feed, VIEWER_ENTRIES_PER_SECOND, VIEWERS};
 use crate::http::{BodyBounds, UnfinishedBodies, body};
 use crate::hub::{AppState, Hub, unix_ms};
 use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
+use crate::pipe::{HookFigures, RuleBook};
 use crate::webhook::Webhooks;
 
 use answer::{ConsoleError, done};
@@ -67,7 +67,8 @@ pub(crate) struct Console {
     apps_api: Arc<dyn ControlRoutes>,
     webhooks: Webhooks,
     wire: Arc<PipeWire>,
-    running: Arc<dyn RunningApp>,
+    rules: Arc<RuleBook>,
+    hooks: Vec<(String, HookFigures)>,
     written_config: Option<String>,
     overview: Arc<Overview>,
     others: OtherNodes,
@@ -83,19 +84,15 @@ pub(crate) struct ConsoleParts {
     pub(crate) apps_api: Arc<dyn ControlRoutes>,
     pub(crate) webhooks: Webhooks,
     pub(crate) wire: Arc<PipeWire>,
-    pub(crate) running: Arc<dyn RunningApp>,
+    pub(crate) rules: Arc<RuleBook>,
+    /// The pipes of the embedding program, each with the id of its app.
+    pub(crate) hooks: Vec<(String, HookFigures)>,
     /// Where this node is one of several.
     pub(crate) cluster: Option<Arc<dyn ClusterView>>,
     /// The configuration as text, as it was at the start.
     pub(crate) written_config: Option<String>,
     /// How long a body may take.
     pub(crate) body_timeout: Duration,
-}
-
-/// Knows the apps as they are configured now.
-pub(crate) trait RunningApp: Send + Sync {
-    /// The app of this id.
-    fn configured(&self, id: &str) -> Option<AppConfig>;
 }
 
 type ConsoleAnswer = Result<HttpResponse, ConsoleError>;
@@ -110,7 +107,8 @@ impl Console {
             apps_api,
             webhooks,
             wire,
-            running,
+            rules,
+            hooks,
             cluster,
             written_config,
             body_timeout,
@@ -126,7 +124,8 @@ impl Console {
             apps_api,
             webhooks,
             wire,
-            running,
+            rules,
+            hooks,
             written_config,
             overview,
             others: OtherNodes::new(cluster),
@@ -146,6 +145,7 @@ impl Console {
         loop {
             ticks.tick().await;
             let console = Arc::clone(&self);
+            console.rules.sample(Instant::now());
             // It fails only if it panics: the next one may not.
             let _ = web::block(move || console.overview.sample(&console.hub, &console.webhooks)).await;
         }

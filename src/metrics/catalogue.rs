@@ -235,6 +235,10 @@ metrics! {
         "Requests of backends that were answered with an error.";
     PACED_OUT = Counter "heliostat_pipe_paced_events_total" ["app_id"]
         "Events that rules did not pass on because of their pace: newer ones took their place, or too many targets were busy.";
+    RULE_EVENTS = Counter "heliostat_pipe_rule_events_total" ["app_id", "rule", "result"]
+        "Events by what a rule did with them, by the place of the rule in the configuration of its app, from 0: heard; sent, each \
+         for each target; or not sent, because of the payload, the pace, a newer one that replaced it, because too many \
+         targets were busy (full), or because the target is no name of a channel. Not there where there are more than 1000 rules.";
     HOOK_EVENTS = Counter "heliostat_hook_events_total" ["app_id", "hook", "result"]
         "Events that pipes in Rust were to hear, by the number of the pipe: heard, dropped (too many waited), failed, \
          panicked or timed_out.";

@@ -7,7 +7,7 @@ use crate::feed::FeedFigures;
 use crate::hub::Apps;
 use crate::net::slots::ConnectionSlots;
 use crate::pipe::wire::{OutgoingFigures, PipeWire};
-use crate::pipe::{HookFigures, PipeCounts};
+use crate::pipe::{HookFigures, PipeCounts, RuleBook, RuleDrop, RuleTotals};
 use crate::relay::RelayFigures;
 use crate::telemetry::{self, LogCounts};
 use crate::usage::UsageFigures;
@@ -45,6 +45,7 @@ pub(super) fn collect(sources: &MetricSources, snapshot: &mut Snapshot) {
     webhooks(sources.webhooks.figures(), snapshot);
     relays(sources.relays.figures(), snapshot);
     backends(&sources.hub.apps(), &sources.wire, snapshot);
+    rules(&sources.rules, snapshot);
     hooks(&sources.hooks, snapshot);
     if let Some(usage) = &sources.usage {
         let UsageFigures { rows, failures } = usage.figures();
@@ -141,6 +142,22 @@ fn backends(apps: &Apps, wire: &PipeWire, snapshot: &mut Snapshot) {
         snapshot.tell_of(is::PIPE_WAITING_BYTES, [id()], notification_bytes);
         snapshot.tell_of(is::PIPE_ANSWER_BYTES, [id()], answer_bytes);
         snapshot.tell_of(is::PIPE_MISSED, [id()], missed);
+    }
+}
+
+/// Rules that are told one by one. Where there are more, only their sums are told, app by app.
+const MOST_RULES: usize = 1000;
+
+fn rules(rules: &RuleBook, snapshot: &mut Snapshot) {
+    for (id, rules) in rules.all(MOST_RULES) {
+        for (number, rule) in rules.iter().enumerate() {
+            let RuleTotals { matched, sent, dropped } = rule.counts.totals();
+            let dropped = RuleDrop::ALL.map(RuleDrop::name).into_iter().zip(dropped);
+            for (result, count) in [("heard", matched), ("sent", sent)].into_iter().chain(dropped) {
+                let labels = [id.clone().into(), number.to_string().into(), result.into()];
+                snapshot.tell_of(is::RULE_EVENTS, labels, count);
+            }
+        }
     }
 }
 

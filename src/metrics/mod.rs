@@ -29,8 +29,8 @@ use crate::http::{RequestCounts, UnfinishedBodies};
 use crate::hub::{Hub, RefusedAddresses};
 use crate::net::slots::ConnectionSlots;
 use crate::net::tls::Certificates;
-use crate::pipe::HookFigures;
 use crate::pipe::wire::PipeWire;
+use crate::pipe::{HookFigures, RuleBook};
 use crate::relay::Relays;
 use crate::transport::fallback::Sessions;
 use crate::usage::UsageBook;
@@ -67,6 +67,7 @@ pub(crate) struct MetricSources {
     pub(crate) certificates: Option<Arc<Certificates>>,
     /// Where anybody takes note of usage.
     pub(crate) usage: Option<UsageBook>,
+    pub(crate) rules: Arc<RuleBook>,
     /// The pipes of the embedding program, each with the id of its app.
     pub(crate) hooks: Vec<(String, HookFigures)>,
     /// The names under which some are told again.

@@ -17,6 +17,7 @@ use crate::protocol::json::{Data, push_string};
 use crate::protocol::{BinaryPayload, ChannelName, DATA_URL, InvalidChannelName};
 
 use super::filter;
+use super::rule_counts::{RuleCounts, RuleDrop};
 use super::target::Target;
 use super::target_pace::{PaceDecision, Release, TargetPaces};
 use super::{BadRule, Context, RuleSpec, Tap};
@@ -30,6 +31,7 @@ pub struct Rule {
     channel_name_chars: usize,
     /// Of a rule that has a pace. When the rule is dropped, what waits is dropped with it.
     paces: Option<Arc<Mutex<TargetPaces<AcceptedEvent<'static>>>>>,
+    counts: Arc<RuleCounts>,
 }
 
 /// Why a rule sends nothing of an event: what is asked in this order, and is not so.
@@ -64,7 +66,13 @@ impl Rule {
         let targets = spec.targets(limits)?;
         let paces = || Arc::new(Mutex::new(TargetPaces::new(spec.rate, spec.min_interval, spec.keep_latest)));
         let paces = spec.is_paced().then(paces);
-        Ok(Rule { spec, targets, channel_name_chars: limits.channel_name_chars, paces })
+        let (channel_name_chars, counts) = (limits.channel_name_chars, Arc::default());
+        Ok(Rule { spec, targets, channel_name_chars, paces, counts })
+    }
+
+    /// The same, which counts there what it does.
+    pub(super) fn counted_by(self, counts: Arc<RuleCounts>) -> Self {
+        Rule { counts, ..self }
     }
 
     /// What it does.
@@ -188,7 +196,7 @@ impl Rule {
     fn may_go(
         &self,
         paces: &Arc<Mutex<TargetPaces<AcceptedEvent<'static>>>>,
-        to: &ChannelName,
+        (event, to): (&AcceptedEvent<'_>, &ChannelName),
         context: &Context<'_>,
         make: impl FnOnce() -> AcceptedEvent<'static>,
     ) -> bool {
@@ -200,12 +208,19 @@ impl Rule {
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                     let (_, due) = context.clock().wait_until(time, Timed::PipePace);
                     let context = context.clone().into_owned();
-                    runtime.spawn(release(Arc::downgrade(paces), to.clone(), context, time, due));
+                    let counts = Arc::clone(&self.counts);
+                    runtime.spawn(release((Arc::downgrade(paces), counts), to.clone(), context, time, due));
                 }
                 false
             }
-            PaceDecision::Replaced | PaceDecision::Dropped => {
+            PaceDecision::Replaced | PaceDecision::Dropped | PaceDecision::Full => {
                 context.count_paced_out();
+                let why = match decision {
+                    PaceDecision::Replaced => RuleDrop::Replaced,
+                    PaceDecision::Full => RuleDrop::Full,
+                    _ => RuleDrop::Pace,
+                };
+                self.counts.count_drop(why, event, Some(to.as_str()));
                 trace!(app = context.app().id, %to, ?decision, "not forwarded: the rule's pace");
                 false
             }
@@ -215,7 +230,7 @@ impl Rule {
 
 /// Sends what waits for a channel when its time has come. It ends with the rule.
 async fn release(
-    paces: Weak<Mutex<TargetPaces<AcceptedEvent<'static>>>>,
+    (paces, counts): (Weak<Mutex<TargetPaces<AcceptedEvent<'static>>>>, Arc<RuleCounts>),
     to: ChannelName,
     context: Context<'static>,
     mut time: Instant,
@@ -229,6 +244,7 @@ async fn release(
         let released = paces.lock().release(&to, context.clock().now());
         match released {
             Release::Now(event) => {
+                counts.count_sent();
                 context.accept(&event);
                 return;
             }
@@ -260,7 +276,13 @@ impl Tap for Rule {
     }
 
     fn hear(&self, event: &AcceptedEvent<'_>, context: &Context<'_>) {
-        let Ok(captured) = self.heard_in(event) else { return };
+        let captured = match self.heard_in(event) {
+            Ok(captured) => captured,
+            Err(Unheard::Channel | Unheard::Event | Unheard::Source) => return,
+            Err(Unheard::Payload) => return self.counts.count_drop(RuleDrop::Payload, event, None),
+            Err(Unheard::Nowhere) => return self.counts.count_match(event),
+        };
+        self.counts.count_match(event);
         let from = event.channel().map(ChannelName::as_str);
         let name = self.spec.rename.as_deref().unwrap_or(&event.name);
         // Made once for all targets, and only if one of them is to be sent it.
@@ -272,6 +294,7 @@ impl Tap for Rule {
                 Err((to, reason)) => {
                     let app = &context.app().id;
                     warn!(app, from, to, %reason, "a pipe rule leads to an invalid channel name");
+                    self.counts.count_drop(RuleDrop::Target, event, Some(&to));
                     continue;
                 }
             };
@@ -282,7 +305,9 @@ impl Tap for Rule {
                 if event.is_of_track() { AcceptedEvent { source: source_of(event), ..sent } } else { sent }
             };
             let waiting = || sent().into_owned();
-            if self.paces.as_ref().is_none_or(|paces| self.may_go(paces, &channel, context, waiting)) {
+            if self.paces.as_ref().is_none_or(|paces| self.may_go(paces, (event, &channel), context, waiting))
+            {
+                self.counts.count_sent();
                 trace!(app = context.app().id, from, to = %channel, event = name, "forwarded");
                 context.accept(&sent());
             }

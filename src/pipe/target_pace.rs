@@ -37,7 +37,10 @@ pub(super) enum PaceDecision {
     Wait(Instant),
     /// It waits in place of an older one.
     Replaced,
+    /// It comes before its time.
     Dropped,
+    /// There is no room for the pace of another channel.
+    Full,
 }
 
 /// What is done with an event that has waited.
@@ -64,7 +67,7 @@ impl<E> TargetPaces<E> {
         event: impl FnOnce() -> E,
     ) -> PaceDecision {
         if !self.paces.contains_key(channel) && !self.has_room(now) {
-            return PaceDecision::Dropped;
+            return PaceDecision::Full;
         }
         let rate = self.rate;
         let min_interval = self.min_interval;
@@ -153,7 +156,7 @@ mod tests {
             assert_eq!(paces.offer(&channel(n), at(0), || 0), PaceDecision::Go);
         }
         paces.offer(&channel(0), at(50), || 1);
-        assert_eq!(paces.offer(&channel(MAX_TARGETS), at(50), || 0), PaceDecision::Dropped);
+        assert_eq!(paces.offer(&channel(MAX_TARGETS), at(50), || 0), PaceDecision::Full);
         assert_eq!(
             paces.offer(&channel(MAX_TARGETS), at(100), || 0),
             PaceDecision::Go,

@@ -8,7 +8,8 @@ use crate::config::AppConfig;
 use crate::console::Watchers;
 use crate::hub::Listener;
 use crate::pipe::wire::PipeWire;
-use crate::pipe::{Rule, RuleSpec, TapListener};
+use crate::pipe::{BadRule, Rule, RuleBook, TapListener};
+use crate::protocol::CloseCode;
 use crate::relay::Relays;
 use crate::test_mode::TestMode;
 use crate::webhook::{Observer, Webhooks};
@@ -25,6 +26,8 @@ pub(super) struct AppListeners {
     test_mode: Option<Arc<TestMode>>,
     /// Those who are there while somebody watches.
     watchers: Arc<Watchers>,
+    /// What rules have done.
+    rules: Arc<RuleBook>,
 }
 
 impl AppListeners {
@@ -33,9 +36,9 @@ impl AppListeners {
         webhooks: Webhooks,
         relays: Relays,
         wire: Arc<PipeWire>,
-        (test_mode, watchers): (Option<Arc<TestMode>>, Arc<Watchers>),
+        (test_mode, watchers, rules): (Option<Arc<TestMode>>, Arc<Watchers>, Arc<RuleBook>),
     ) -> Self {
-        AppListeners { pipes, webhooks, relays, wire, test_mode, watchers }
+        AppListeners { pipes, webhooks, relays, wire, test_mode, watchers, rules }
     }
 
     /// The apps have changed.
@@ -50,8 +53,8 @@ impl AppListeners {
     /// changed.
     pub(super) fn of(&self, configured: &AppConfig) -> Vec<Arc<dyn Listener>> {
         let AppConfig { app, pipe, webhooks, relays } = configured;
-        let rule = |spec: &RuleSpec| -> Option<Arc<dyn Listener>> {
-            match Rule::new(spec.clone(), &app.limits) {
+        let rule = |made: Result<Rule, BadRule>| -> Option<Arc<dyn Listener>> {
+            match made {
                 Ok(rule) => Some(Arc::new(TapListener(Arc::new(rule)))),
                 // Every configuration is checked before it gets here, but that of an app that a test makes by itself.
                 Err(error) => {
@@ -60,7 +63,7 @@ impl AppListeners {
                 }
             }
         };
-        let rules = pipe.iter().filter_map(rule);
+        let rules = self.rules.enter(&app.id, pipe, &app.limits).into_iter().filter_map(rule);
         let own = self.pipes.iter().filter(|(app_id, _)| *app_id == app.id);
         let own = own.map(|(_, pipe)| Arc::clone(pipe));
         let pipes = rules.chain(own).chain([self.wire.listener(&app.id)]);
@@ -72,6 +75,12 @@ impl AppListeners {
         let relays = self.relays.listener(&app.id, relays);
         let watcher = self.watchers.listener(&app.id);
         test.into_iter().chain(pipes).chain(webhooks).chain(relays).chain(watcher).collect()
+    }
+
+    /// The app is gone: nothing is kept of its rules, and its backends are ended.
+    pub(super) fn app_gone(&self, app_id: &str) {
+        self.rules.forget(app_id);
+        self.wire.end_app(app_id, CloseCode::UnknownApp);
     }
 
     /// Backends on the pipe's wire.

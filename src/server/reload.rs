@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use crate::app::{AppRegistry, DuplicateApp};
 use crate::app_admin::{AppsError, InForce, LiveApps, PutInForce};
 use crate::config::{AppConfig, Config};
-use crate::console::RunningApp;
 use crate::hub::Hub;
 use crate::net::tls::{CertificateStatus, Certificates, PreparedCertificates};
 use crate::protocol::CloseCode;
@@ -154,13 +153,6 @@ impl LiveApps for Reloader {
     }
 }
 
-impl RunningApp for Reloader {
-    fn configured(&self, id: &str) -> Option<AppConfig> {
-        let running = self.apps.running.lock();
-        running.apps.iter().find(|configured| configured.app.id == id).cloned()
-    }
-}
-
 impl From<StartError> for AppsError {
     fn from(error: StartError) -> Self {
         AppsError::NotApplied(error.to_string())
@@ -186,7 +178,7 @@ impl RunningApps {
         hub.set_apps(apps.collect())?;
         listeners.apps_changed();
         let reloaded = Reloaded::between(running, &config);
-        reloaded.removed.iter().for_each(|id| listeners.wire().end_app(id, CloseCode::UnknownApp));
+        reloaded.removed.iter().for_each(|id| listeners.app_gone(id));
         let off = config.apps.iter().filter(|configured| !configured.app.enabled);
         off.for_each(|configured| listeners.wire().end_app(&configured.app.id, CloseCode::AppDisabled));
         running.apps = config.apps;
@@ -299,7 +291,13 @@ mod tests {
         let hub = Hub::new(Vec::new(), config.connection.clone(), 1, 0).unwrap();
         let wire = PipeWire::new(config.pipe.clone());
         let watchers = Arc::new(crate::console::Watchers::new(Arc::default()));
-        let listeners = AppListeners::new(Vec::new(), Webhooks::new(), Relays::new(), wire, (None, watchers));
+        let listeners = AppListeners::new(
+            Vec::new(),
+            Webhooks::new(),
+            Relays::new(),
+            wire,
+            (None, watchers, Arc::default()),
+        );
         let reloader = Reloader::new(hub, listeners, None, Config::default());
         reloader.reload(config).unwrap();
         reloader

@@ -47,7 +47,11 @@ impl Console {
     }
 
     fn post_as(&self, headers: &str, path: &str, body: &str) -> Response {
-        let (path, length) = (self.of_app(path), body.len());
+        self.post_to(headers, &self.of_app(path), body)
+    }
+
+    pub(crate) fn post_to(&self, headers: &str, path: &str, body: &str) -> Response {
+        let length = body.len();
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
         );

@@ -27,6 +27,7 @@ mod connection;
 mod console;
 mod console_channels;
 mod console_live;
+mod console_pipe;
 mod counts;
 mod development;
 mod exec;

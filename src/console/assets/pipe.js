@@ -1,7 +1,7 @@
 // The pipe: its rules, those who hear it, and an event tried against the rules.
 
 import { get, of, post } from './api.js';
-import { bytes, count, empty, facts, field, fill, heading, link, make, problem, silentNodes, table, watched } from './page.js';
+import { bytes, clock, count, empty, facts, field, fill, heading, link, make, many, problem, silentNodes, stamp, table, watched } from './page.js';
 
 export const title = 'Pipe';
 export const needsApp = true;
@@ -25,19 +25,56 @@ function byNode({ nodes }) {
     'What each node has done'));
 }
 
-function show(body, { rules, sent, paced_out: paced, backends }) {
-  const pace = (rule) => (rule.min_interval_ms ? `one in ${rule.min_interval_ms} ms${rule.keep_latest ? ', the latest' : ''}` : rule.paced ? 'at its rate' : 'every one');
-  const hears = (rule) => [rule.hears_clients && 'clients', rule.hears_http && 'the HTTP API'].filter(Boolean).join(' and ');
+function show(body, { rules, sent, paced_out: paced, backends, hooks, webhooks }) {
+  const [those, others] = [make('div.stack', {}, rules.map(ruleElement)), hearers(backends, hooks, webhooks)];
   fill(body,
-    make('section.panel', {}, make('h2', { textContent: 'Rules' }), rules.length ? table(
-      ['Rule', 'Hears', 'Passes on'],
-      rules.map((rule) => [make('code', { textContent: `${rule.from}${rule.event ? `:${rule.event}` : ''} → ${[].concat(rule.to).join(', ')}${rule.rename ? `:${rule.rename}` : ''}` }), hears(rule), pace(rule)]), 'Rules of the pipe') : empty('This app has no rules.')),
-    make('section.panel', {}, make('h2', { textContent: 'Since the start' }), facts([
-      ['Events sent', count(sent)], ['Not passed on because of a pace', count(paced)],
-      ['Backends connected', count(backends.connected)],
-      ['Waiting for them', `${count(backends.waiting)} (${bytes(backends.waiting_bytes)})`],
-      ['Missed by them', count(backends.missed)],
-    ])));
+    make('section', {}, make('div.section-head', {}, make('h2', { textContent: 'Rules' }), make('p.hint', { textContent: `${many(sent, 'event')} sent by rules, hooks and backends since the start, ${count(paced)} not passed on because of a pace` })),
+      rules.length ? those : make('div.panel', {}, empty('This app has no rules.'))),
+    make('section.panel', {}, make('h2', { textContent: 'Who else hears' }), others));
+}
+
+const DROPS = {
+  payload: 'other payload', pace: 'came before their time', replaced: 'replaced by a newer one', full: 'too many targets', target: 'no name of a channel',
+};
+
+function ruleElement(rule) {
+  const { index, from, event, to, rename, matched, sent, dropped, per_second: rates } = rule;
+  const pace = rule.min_interval_ms ? `one in ${rule.min_interval_ms} ms${rule.keep_latest ? ', the latest' : ''}` : rule.paced ? 'at its rate' : 'every one';
+  const hears = [rule.hears_clients && 'clients', rule.hears_http && 'the HTTP API'].filter(Boolean).join(' and ');
+  const reasons = Object.entries(dropped).filter(([, number]) => number > 0);
+  const withRate = (number, rate) => (rates ? `${count(number)}, ${count(rate)}/s` : count(number));
+  const filter = Object.keys(rule.filter ?? {}).length ? JSON.stringify(rule.filter) : null;
+  return make('section.panel.rule', { 'aria-label': `Rule ${index + 1}` },
+    make('h3', {}, make('span.quiet', { textContent: `${index + 1} ` }), make('code', { textContent: `${from}:${event} → ${to.length ? to.join(', ') : 'nowhere'}${rename ? `:${rename}` : ''}` })),
+    facts([
+      ['Hears', hears], ['Passes on', pace], filter && ['Where', make('code', { textContent: filter })],
+      ['Matched', withRate(matched, rates?.matched)], ['Sent', withRate(sent, rates?.sent)],
+      ['Dropped', reasons.length ? `${withRate(reasons.reduce((sum, [, number]) => sum + number, 0), rates?.dropped)}: ${reasons.map(([why, number]) => `${count(number)} ${DROPS[why] ?? why}`).join(', ')}` : '0'],
+    ]),
+    make('dl.lasts', {}, last('Matched last', rule.last_match, matched), last('Dropped last', rule.last_drop, reasons.reduce((sum, [, number]) => sum + number, 0))));
+}
+
+/** What was noted last. Not every event is while nobody looks: how many came behind it is said. */
+function last(title, note, total) {
+  if (!note) return null;
+  const more = total - note.number;
+  return make('div', {}, make('dt', { textContent: title }), make('dd', {},
+    make('time', { textContent: clock(note.at, true), title: stamp(note.at) }), ' ', make('code', { textContent: note.event }), ' on ', link(['channels', note.channel], note.channel),
+    note.to ? [' to ', make('code', { textContent: note.to })] : null, note.why ? `: ${note.why}` : null, more > 0 ? make('span.quiet', { textContent: ` (${count(more)} more since)` }) : null));
+}
+
+function hearers(backends, hooks, webhooks) {
+  const queue = (waiting, size) => (waiting ? `${count(waiting)} (${bytes(size)})` : '0');
+  const rows = [
+    ...backends.each.map((backend) => [`Backend ${backend.socket_id}`, `pipe ${backend.version}`, queue(backend.waiting, backend.waiting_bytes), count(backend.missed)]),
+    ...hooks.map((hook) => [`Hook ${hook.index}`, `${count(hook.heard)} heard`, queue(hook.waiting, hook.waiting_bytes), count(hook.dropped + hook.failed + hook.panicked + hook.timed_out)]),
+    ...(webhooks ? [[link('webhooks', 'Webhooks'), `${count(webhooks.delivered)} delivered`, queue(webhooks.waiting, webhooks.waiting_bytes), count(webhooks.missed)]] : []),
+  ];
+  return [
+    rows.length ? table(['Who', 'What', 'Waiting', 'Missed'], rows, 'Those who hear events') : empty('No backend is connected, and there are no webhooks.'),
+    backends.left_out ? make('p.hint', { textContent: `and ${many(backends.left_out, 'more backend')}` }) : null,
+    backends.missed ? make('p.hint', { textContent: `All backends together have missed ${many(backends.missed, 'notification')} since the start.` }) : null,
+  ];
 }
 
 function tryForm(app) {

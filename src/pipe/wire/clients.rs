@@ -10,6 +10,7 @@ use crate::event::{BackendDemand, ConsumerGroup, GroupBy, NotificationFilter, No
 use crate::hub::{AppState, Bus, DemandsElsewhere, Hub, Listener, Notice, OutgoingNotice};
 use crate::protocol::{CloseCode, SocketId};
 
+use super::Dialect;
 use super::client::PipeClient;
 use super::election::{Candidate, Election};
 use super::notification::Notification;
@@ -23,6 +24,14 @@ pub(crate) struct PipeClients {
     wanted: AtomicU8,
     /// Notifications that clients have missed who are gone.
     missed_before: AtomicU64,
+}
+
+/// One client, and what waits for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BackendFigures {
+    pub(crate) socket_id: SocketId,
+    pub(crate) dialect: Dialect,
+    pub(crate) outgoing: OutgoingFigures,
 }
 
 /// The error that a group is shared by another key already.
@@ -119,6 +128,17 @@ impl PipeClients {
             all.missed += missed;
         }
         (clients.len(), all)
+    }
+
+    /// What waits for each of the first clients, so many at the most.
+    pub(super) fn each(&self, most: usize) -> Vec<BackendFigures> {
+        let clients = self.clients.read();
+        let figures = |client: &Arc<PipeClient>| BackendFigures {
+            socket_id: client.socket_id,
+            dialect: client.dialect,
+            outgoing: client.outgoing.lock().figures(),
+        };
+        clients.iter().take(most).map(figures).collect()
     }
 
     /// Ends every client with this code.

@@ -34,6 +34,15 @@ impl Dialect {
         }
     }
 
+    /// The version as connections name it; of those that name none, the one that they speak.
+    pub(crate) const fn version(self) -> &'static str {
+        match self {
+            Dialect::Unversioned => "before 0.2",
+            Dialect::V0_2 => "0.2",
+            Dialect::V1_0 => "1.0",
+        }
+    }
+
     /// Whether it is the broker's own protocol, and not the original one.
     pub fn is_modern(self) -> bool {
         self == Dialect::V1_0

@@ -24,7 +24,7 @@ mod request_error;
 mod session;
 
 pub(crate) use admission::{PipeHandshake, is_pipe};
-pub(crate) use clients::PipeClients;
+pub(crate) use clients::{BackendFigures, PipeClients};
 pub(crate) use connection::{refuse, serve};
 pub use dialect::Dialect;
 pub(crate) use outgoing_queue::OutgoingFigures;
@@ -75,6 +75,12 @@ impl PipeWire {
     pub(crate) fn figures_of(&self, app_id: &str) -> (usize, OutgoingFigures) {
         let clients = self.apps.lock().get(app_id).cloned();
         clients.map(|clients| clients.figures()).unwrap_or_default()
+    }
+
+    /// The first clients of an app, so many at the most, and what waits for each.
+    pub(crate) fn backends_of(&self, app_id: &str, most: usize) -> Vec<BackendFigures> {
+        let clients = self.apps.lock().get(app_id).cloned();
+        clients.map(|clients| clients.each(most)).unwrap_or_default()
     }
 
     fn is_draining(&self) -> bool {
