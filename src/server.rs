@@ -214,6 +214,7 @@ impl Server {
             requests: Arc::new(RequestCounts::default()),
             relays,
             feed: Arc::clone(watchers.feed()),
+            admin: admin.iter().flatten().filter_map(ListeningSocket::address).collect(),
         };
         let told = (&parts, joining.as_ref().map(JoiningNode::view));
         let piped = PipeParts { rules, hooks: hook_figures(&hooks) };

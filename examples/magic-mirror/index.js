@@ -2,7 +2,7 @@
 
 import { connect, showClient, showConnection } from './connection.js';
 import { element, keepQuery } from './page.js';
-import { elsewhere, loadSettings } from './settings.js';
+import { elsewhere, loadSettings, showConsole } from './settings.js';
 import { coloured, snippets } from './snippets.js';
 import { DAY_MS, drawTestPicture } from './test-picture.js';
 
@@ -108,6 +108,7 @@ async function main() {
   keepQuery();
   showScene();
   const settings = await loadSettings();
+  showConsole(settings);
   showSnippets(settings);
   showElsewhere(elsewhere(settings));
   const pusher = await connect(settings);

@@ -8,7 +8,7 @@ import { Film } from './film.js';
 import { remember } from './memory.js';
 import { Gaps, bytes, Rate, Recent } from './meter.js';
 import { element, keepQuery, Notice } from './page.js';
-import { loadSettings } from './settings.js';
+import { loadSettings, showConsole } from './settings.js';
 import { followAudience, memberId, showLink } from './share.js';
 import { SoundViewer } from './sound.js';
 import { Streams } from './streams.js';
@@ -440,6 +440,7 @@ async function main() {
   setInterval(showNumbers, 250);
 
   const settings = await loadSettings();
+  showConsole(settings);
   showLink(settings);
   showPlainLinks(settings);
   pusher = await connect(settings, memberId('mirror'));

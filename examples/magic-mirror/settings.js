@@ -23,6 +23,7 @@ const DEFAULT_KEY = 'app-key';
  * @property {string} auth     URL that signs private and presence channels
  * @property {boolean} ownClient  whether to do without pusher-js although it may be there
  * @property {string[]} addresses  by which other machines reach the broker, where it tells
+ * @property {string} console  URL of the broker's console, empty where there is none that this page could lead to
  * @property {boolean} binary  whether pictures may go as binary messages where the broker takes them
  * @property {string[]} scripts  where pusher-js may be found, best first
  */
@@ -56,9 +57,17 @@ export async function loadSettings(page = location) {
     auth: query.get('auth') || `${origin}/dev/auth`,
     ownClient: query.get('client') === 'own',
     addresses: config?.addresses ?? [],
+    console: config?.console ?? '',
     binary: query.get('binary') !== '0',
     scripts: served ? [config?.pusher_js || VENDORED, VENDORED, CDN] : [INSTALLED, CDN],
   };
+}
+
+/** Shows the way to the console, where there is one. */
+export function showConsole({ console }) {
+  const link = document.getElementById('console');
+  link.hidden = !console;
+  if (console) link.href = console;
 }
 
 /** The settings as the URL a client's socket is opened with; for people to read. */

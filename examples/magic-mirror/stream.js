@@ -10,7 +10,7 @@ import { bytes, Rate } from './meter.js';
 import { element, keepQuery, Notice } from './page.js';
 import { explainRefusal } from './refusal.js';
 import { FrameSender } from './sender.js';
-import { loadSettings } from './settings.js';
+import { loadSettings, showConsole } from './settings.js';
 import { followAudience, memberId, showLink } from './share.js';
 import { canSendSound, SoundPublisher } from './sound.js';
 import { Streams } from './streams.js';
@@ -427,6 +427,7 @@ async function main() {
   setInterval(showNumbers, 250);
 
   const settings = await loadSettings();
+  showConsole(settings);
   showLink(settings);
   isBinaryWished = settings.binary;
   pusher = await connect(settings, memberId('stream'));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::HttpRequest;
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -118,6 +119,7 @@ impl Access {
             return Err(AdminError::ForeignHost(asked.to_owned()));
         }
         if area != Area::Figures
+            && !(area == Area::Console && is_link_of_this_machine(request))
             && let Some(origin) = foreign_page(headers)
         {
             return Err(AdminError::ForeignOrigin(origin));
@@ -247,6 +249,21 @@ fn credentials(header: &[u8]) -> Option<ShownCredentials<'_>> {
     let decoded = STANDARD.decode(rest).ok()?;
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     Some(ShownCredentials::Basic { user: decoded[..colon].to_vec(), password: decoded[colon + 1..].to_vec() })
+}
+
+/// Whether somebody follows a link to the console's page from a page of this machine, as that of development mode: whatever
+/// else is asked for is asked for by the console's own page.
+fn is_link_of_this_machine(request: &HttpRequest) -> bool {
+    let is = |name: &str, expected: &[u8]| {
+        let mut values = request.headers().get_all(name);
+        values.next().is_some_and(|value| value.as_bytes() == expected) && values.next().is_none()
+    };
+    let is_page = matches!(request.path(), "/console" | "/console/") && request.method() == Method::GET;
+    is_page
+        && is("sec-fetch-site", b"same-site")
+        && is("sec-fetch-mode", b"navigate")
+        && is("sec-fetch-dest", b"document")
+        && !request.headers().contains_key(header::ORIGIN)
 }
 
 /// The page that asks, if it is any but one of this listener: not even one of another port of this machine.

@@ -7,13 +7,15 @@
 mod addresses;
 mod auth;
 mod config;
+mod console_link;
 pub(crate) mod guard;
 mod pages;
 
 pub(crate) use addresses::reachable;
 pub use config::DevelopmentConfig;
+use console_link::console_link;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -66,11 +68,18 @@ pub(crate) struct Development {
     loopback_only: bool,
     /// Where the broker listens.
     host: IpAddr,
+    /// Where the admin listener does, if there is one.
+    admin: Vec<SocketAddr>,
 }
 
 impl Development {
     /// What the configuration asks for, where the broker listens on `host` with these settings.
-    pub(crate) fn new(config: DevelopmentConfig, host: IpAddr, settings: Rc<ListenerSettings>) -> Self {
+    pub(crate) fn new(
+        config: DevelopmentConfig,
+        host: IpAddr,
+        admin: &[SocketAddr],
+        settings: Rc<ListenerSettings>,
+    ) -> Self {
         let DevelopmentConfig { pages, auth_endpoints, encryption_master_key, pusher_js } = config;
         Development {
             pages,
@@ -80,6 +89,7 @@ impl Development {
             settings,
             loopback_only: host.is_loopback(),
             host,
+            admin: admin.to_vec(),
         }
     }
 
@@ -189,6 +199,10 @@ impl Development {
             settings["secret"] = key.secret.text().into();
             settings["encryption_master_key_base64"] = master_key.to_base64().into();
         }
+        // From a page that came over TLS it would be another site's.
+        let listeners = if self.settings.tls { &[] } else { self.admin.as_slice() };
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        settings["console"] = console_link(listeners, http::host(request.headers()), peer).into();
         HttpResponse::build(StatusCode::OK)
             .content_type("application/json")
             .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -2,6 +2,7 @@
 //! WebSockets.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +58,8 @@ pub(super) struct ServiceParts {
     pub(super) requests: Arc<RequestCounts>,
     pub(super) relays: Relays,
     pub(super) feed: Arc<Feed>,
+    /// Where the admin listener is, if there is one.
+    pub(super) admin: Vec<SocketAddr>,
 }
 
 /// Serves plain connections on the calling worker thread.
@@ -118,6 +121,7 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         requests,
         relays,
         feed,
+        admin,
         ..
     } = parts;
     let worker = Worker::of_this_thread(hub).expect("a hub has one half for each worker thread");
@@ -127,8 +131,12 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         timeout: config.server.http_request_timeout,
         unfinished: Arc::clone(unfinished),
     };
-    let development =
-        Development::new(config.development.clone(), config.server.widest_host(), Rc::clone(&settings));
+    let development = Development::new(
+        config.development.clone(),
+        config.server.widest_host(),
+        admin,
+        Rc::clone(&settings),
+    );
     let context = Rc::new(routes::RouteContext {
         worker: Rc::clone(&worker),
         role,

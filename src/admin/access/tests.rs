@@ -143,6 +143,37 @@ fn no_page_but_its_own_reaches_control() {
     }
 }
 
+/// The pages of development mode, on another port of this machine, link to it; what else they could ask for stays refused.
+#[test]
+fn a_link_of_this_machine_leads_to_the_console() {
+    let site = ("sec-fetch-site", "same-site");
+    let (mode, dest) = (("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"));
+    let judged = |area, path, more: &[(&str, &str)]| {
+        let own = [("host", "localhost:9601"), ("authorization", "Bearer a-long-token")];
+        judge(&access("127.0.0.1"), area, path, &[&own, more].concat())
+    };
+    for path in ["/console", "/console/"] {
+        assert_eq!(
+            judged(Area::Console, path, &[site, mode, dest, ("referer", "http://localhost:1/")]),
+            Ok(())
+        );
+        let bare = [("host", "localhost:9601"), site, mode, dest];
+        assert_eq!(judge(&access("127.0.0.1"), Area::Console, path, &bare), Err(AdminError::NoCredentials));
+    }
+    for (area, path, headers) in [
+        (Area::Console, "/console/api/status", [site, mode, dest]),
+        (Area::Console, "/console/main.js", [site, mode, dest]),
+        (Area::Control, "/api/apps", [site, mode, dest]),
+        (Area::Console, "/console/", [("sec-fetch-site", "cross-site"), mode, dest]),
+        (Area::Console, "/console/", [site, mode, ("sec-fetch-dest", "iframe")]),
+        (Area::Console, "/console/", [site, ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "script")]),
+        (Area::Console, "/console/", [site, mode, ("origin", "http://localhost:1")]),
+    ] {
+        let refused = judged(area, path, &headers);
+        assert!(matches!(refused, Err(AdminError::ForeignOrigin(_))), "{path} {headers:?}: {refused:?}");
+    }
+}
+
 #[test]
 fn guesses_are_bounded_by_client_and_shut_out_nobody_who_comes_by_the_same_proxy() {
     let access = |most: usize, proxies: &[&str]| {
