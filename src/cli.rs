@@ -53,7 +53,12 @@ enum Command {
     /// Run the broker.
     Serve(Flags),
     /// Have the running broker read its configuration again.
-    Reload(Flags),
+    Reload {
+        /// Where the broker is.
+        flags: Flags,
+        /// Only say what would change.
+        dry_run: bool,
+    },
     /// Have another process take the running broker's place.
     Upgrade(Flags),
     /// Show the nodes of the running broker's cluster.
@@ -147,7 +152,9 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, 
             Command::Exec { flags: options.and(later, "exec")?, env_prefixes, command }
         }
         CliCommand::DieWithParent { parent, command } => Command::DieWithParent { parent, command },
-        CliCommand::Reload(later) => Command::Reload(options.and(later, "reload")?),
+        CliCommand::Reload { options: later, dry_run } => {
+            Command::Reload { flags: options.and(later, "reload")?, dry_run }
+        }
         CliCommand::Upgrade(later) => Command::Upgrade(options.and(later, "upgrade")?),
         CliCommand::Nodes { options: later, json } => {
             Command::Nodes { flags: options.and(later, "nodes")?, json }

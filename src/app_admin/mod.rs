@@ -180,6 +180,24 @@ impl ManagedApps {
         Ok((loaded, done))
     }
 
+    /// Loads the configuration as [`ManagedApps::reload`] would, and puts nothing in force.
+    ///
+    /// # Errors
+    /// Why it could not be put in force, as far as that can be told without doing it.
+    pub(crate) fn would_load(&self) -> Result<Loaded, ReloadFailure> {
+        let mut loaded = match self.shared.get() {
+            Some(shared) => shared.would_load(&self.loader)?,
+            None => self.loader.load()?,
+        }
+        .with_apps()?;
+        if self.shared.get().is_none() && loaded.config.cluster.url.is_some() && loaded.apps_file.is_some() {
+            return Err(AppsError::NotJoined.into());
+        }
+        let before = *self.begin()?;
+        loaded.warn_of_lost_apps(before);
+        Ok(loaded)
+    }
+
     /// From now on nothing is read again and the files are not changed, when what is under way is done: another process reads
     /// them. What is the cluster's goes on.
     pub(crate) fn hold(&self) {

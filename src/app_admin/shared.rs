@@ -320,6 +320,20 @@ impl SharedApps {
         }
     }
 
+    /// Loads the configuration as [`SharedApps::reload`] would if nobody changes the apps of the cluster meanwhile.
+    ///
+    /// # Errors
+    /// If it cannot be loaded.
+    pub(super) fn would_load(&self, loader: &AppsLoader) -> Result<Loaded, ReloadFailure> {
+        let path = loader.load()?.apps_file.ok_or(AppsError::NoFile)?;
+        let now: Option<Arc<[u8]>> = file::read(&path)?.map(Into::into);
+        let known = self.copy.lock().file.clone();
+        let edited = now.filter(|now| known.path == path && known.bytes.as_ref() != Some(now));
+        let (_, text) = self.copy();
+        let bytes = edited.as_deref().unwrap_or(text.as_bytes());
+        Ok(loader.load_with(&path, Some(bytes))?)
+    }
+
     /// Has what stands in the edited file be the apps of the cluster, if it was edited from what they are.
     fn reload_edited(
         &self,

@@ -89,7 +89,13 @@ pub(super) enum CliCommand {
     ///
     /// It is found by its control socket: --control-socket, or server.control_socket of its configuration. Exit code 0:
     /// done; 1: not.
-    Reload(Options<RunningBroker>),
+    Reload {
+        #[command(flatten)]
+        options: Options<RunningBroker>,
+        /// Change nothing: say what would change, and what not before a restart
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Replace the running broker by the program as it is installed now, without a gap.
     ///
     /// The new process starts with the configuration as it is now and takes over the listening sockets; when it serves, the old one

@@ -1,6 +1,7 @@
 //! Has a running broker read its configuration again, on a thread of its own: the thread that hears signals, and tells the
 //! service manager that the broker lives, waits for no disk, and for nobody else who changes the apps.
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -11,6 +12,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::answers::complaint;
 use crate::app_admin::{AppsError, ManagedApps, ReloadFailure};
 use crate::config::Loaded;
+use crate::console::{ConfigReload, ReloadAnswer, ReloadPlan};
 use crate::server::control::ControlAnswer;
 use crate::server::{Reloader, Supervision};
 
@@ -18,28 +20,56 @@ use crate::server::{Reloader, Supervision};
 const PROGRAM: &str = "heliostat";
 
 /// The reloads of a broker. One at a time, in the order in which they are asked for.
-pub(super) struct Reloads<R> {
+pub(super) struct Reloads<F> {
     supervision: Supervision,
-    reload: Arc<R>,
+    files: Arc<F>,
     turn: Semaphore,
 }
 
-impl<R: Fn() -> ControlAnswer + Send + Sync + 'static> Reloads<R> {
+/// What reads the configuration again, and takes its time for it.
+pub(super) trait ConfigFiles: Send + Sync + 'static {
+    /// What a reload would change.
+    fn plan(&self) -> Result<ReloadPlan, String>;
+
+    /// Puts in force what can be; returns what to tell whoever asked.
+    fn reload(&self) -> ControlAnswer;
+}
+
+impl<F: ConfigFiles> Reloads<F> {
     /// Nothing has been reloaded so far; this does it, however long it takes.
-    pub(super) fn new(supervision: Supervision, reload: R) -> Self {
-        Reloads { supervision, reload: Arc::new(reload), turn: Semaphore::new(1) }
+    pub(super) fn new(supervision: Supervision, files: F) -> Self {
+        Reloads { supervision, files: Arc::new(files), turn: Semaphore::new(1) }
     }
 
     /// Reloads once more; returns what to tell whoever asked. Where the broker ends meanwhile, nobody waits for it.
     pub(super) async fn reload(&self) -> ControlAnswer {
         let _turn = self.turn.acquire().await;
-        let reload = Arc::clone(&self.reload);
-        self.supervision.reloading(on_its_own_thread(move || reload())).await
+        let files = Arc::clone(&self.files);
+        self.supervision.reloading(on_its_own_thread(move || files.reload())).await
+    }
+
+    /// What a reload would change.
+    pub(super) async fn plan(&self) -> Result<ReloadPlan, String> {
+        let _turn = self.turn.acquire().await;
+        let files = Arc::clone(&self.files);
+        on_its_own_thread(move || files.plan()).await
+    }
+}
+
+impl<F: ConfigFiles> ConfigReload for Reloads<F> {
+    fn plan(&self) -> ReloadAnswer<'_, ReloadPlan> {
+        Box::pin(self.plan())
+    }
+
+    fn reload(&self) -> ReloadAnswer<'_, String> {
+        Box::pin(self.reload())
     }
 }
 
 /// Does this on a thread that nobody waits for, but whoever wants the answer.
-async fn on_its_own_thread(work: impl FnOnce() -> ControlAnswer + Send + 'static) -> ControlAnswer {
+async fn on_its_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     let (done, answer) = oneshot::channel();
     let begun = thread::Builder::new().name("reload".to_owned()).spawn(move || {
         // Whoever asked may have gone.
@@ -79,34 +109,60 @@ impl AppsPath {
     }
 }
 
-/// Reads the configuration again from where it came, and puts in force what can be. Tells the log; returns what to
-/// tell whoever asked.
-pub(super) fn reload(apps: &ManagedApps, apps_path: &AppsPath, reloader: &Reloader) -> ControlAnswer {
-    let failed = |complaint: String| {
-        complaint
-            .lines()
-            .filter(|line| !line.is_empty())
-            .for_each(|line| tracing::error!(target: PROGRAM, "{line}"));
-        tracing::error!(target: PROGRAM, "the configuration was not reloaded; nothing has changed");
-        Err(complaint.trim_end().to_owned())
-    };
-    let (loaded, done) = match apps.reload(reloader) {
-        Ok(reloaded) => reloaded,
-        Err(ReloadFailure::Config(errors)) => return failed(complaint(&errors)),
-        Err(ReloadFailure::Apps(AppsError::NotApplied(error))) => {
-            return failed(format!("heliostat: {error}\n"));
-        }
-        Err(ReloadFailure::Apps(error)) => return failed(format!("heliostat: {error}\n")),
-    };
-    tell(&loaded);
-    apps_path.update(&loaded);
-    let told = done.told;
-    if done.needs_restart {
-        tracing::warn!(target: PROGRAM, "configuration reloaded: {told}");
-    } else {
-        tracing::info!(target: PROGRAM, "configuration reloaded: {told}");
+/// The files that a broker was started from, and what they take effect on.
+pub(super) struct FilesOfBroker {
+    apps: Arc<ManagedApps>,
+    reloader: Reloader,
+    apps_path: Arc<AppsPath>,
+    /// Makes versions of which nobody can tell what they are of.
+    versions: RandomState,
+}
+
+impl FilesOfBroker {
+    pub(super) fn new(apps: Arc<ManagedApps>, reloader: Reloader, apps_path: Arc<AppsPath>) -> Self {
+        FilesOfBroker { apps, reloader, apps_path, versions: RandomState::new() }
     }
-    Ok(format!("ok: {told}"))
+}
+
+impl ConfigFiles for FilesOfBroker {
+    fn plan(&self) -> Result<ReloadPlan, String> {
+        let loaded = self.apps.would_load().map_err(|failure| complaint_of(&failure))?;
+        let difference = self.reloader.plan(&loaded).map_err(|error| format!("heliostat: {error}"))?;
+        // What is the same to look at may be another secret.
+        let version = self.versions.hash_one((loaded.to_toml(true), format!("{difference:?}")));
+        Ok(ReloadPlan { difference, version })
+    }
+
+    /// Reads the configuration again from where it came. Tells the log.
+    fn reload(&self) -> ControlAnswer {
+        let (loaded, done) = match self.apps.reload(&self.reloader) {
+            Ok(reloaded) => reloaded,
+            Err(failure) => {
+                let complaint = complaint_of(&failure);
+                complaint.lines().for_each(|line| tracing::error!(target: PROGRAM, "{line}"));
+                tracing::error!(target: PROGRAM, "the configuration was not reloaded; nothing has changed");
+                return Err(complaint);
+            }
+        };
+        tell(&loaded);
+        self.apps_path.update(&loaded);
+        let told = done.told;
+        if done.needs_restart {
+            tracing::warn!(target: PROGRAM, "configuration reloaded: {told}");
+        } else {
+            tracing::info!(target: PROGRAM, "configuration reloaded: {told}");
+        }
+        Ok(format!("ok: {told}"))
+    }
+}
+
+/// Why the configuration was not put in force, in lines.
+fn complaint_of(failure: &ReloadFailure) -> String {
+    match failure {
+        ReloadFailure::Config(errors) => complaint(errors).trim_end().to_owned(),
+        ReloadFailure::Apps(AppsError::NotApplied(error)) => format!("heliostat: {error}"),
+        ReloadFailure::Apps(error) => format!("heliostat: {error}"),
+    }
 }
 
 /// Tells the log what is odd about the configuration.
@@ -129,16 +185,29 @@ mod tests {
 
     use super::*;
 
+    /// Tells that it has begun, and is done when it is told.
+    struct Held {
+        begin: mpsc::Sender<()>,
+        released: Mutex<mpsc::Receiver<ControlAnswer>>,
+    }
+
+    impl ConfigFiles for Held {
+        fn plan(&self) -> Result<ReloadPlan, String> {
+            Err(self.reload().unwrap_or_default())
+        }
+
+        fn reload(&self) -> ControlAnswer {
+            self.begin.send(()).unwrap();
+            self.released.lock().recv().unwrap()
+        }
+    }
+
     #[test]
     fn who_has_it_reloaded_goes_on_meanwhile_and_one_reload_comes_after_the_other() {
         let (begin, begun) = mpsc::channel();
         let (release, released) = mpsc::channel();
         let released = Mutex::new(released);
-        let work = move || {
-            begin.send(()).unwrap();
-            released.lock().recv().unwrap()
-        };
-        let reloads = Reloads::new(Supervision::default(), work);
+        let reloads = Reloads::new(Supervision::default(), Held { begin, released });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (mut first, mut second) = (pin!(reloads.reload()), pin!(reloads.reload()));

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app_admin::ManagedApps;
 use crate::config::{Flags, Loaded, read_file_once};
+use crate::console::ConfigReload;
 use crate::development;
 use crate::exec;
 use crate::server::control::{self, ControlSocket};
@@ -26,7 +27,7 @@ use super::generated::{completions, manual_page, write_manual};
 use super::import::run_import;
 use super::lan::{self, Lan};
 use super::nodes::{nodes_of, show_nodes};
-use super::reloads::{AppsPath, Reloads, reload, tell};
+use super::reloads::{AppsPath, FilesOfBroker, Reloads, tell};
 use super::remote::RemoteFailure;
 use super::remote_commands::{RemoteCommand, run_remote, webhook_attempts};
 use super::send_test::send_test;
@@ -69,7 +70,10 @@ fn run(command: Command) -> Result<ExitCode, ExitFailure> {
             let warnings = warnings.iter().map(|warning| format!("warning: {warning}\n"));
             print(&(verdict(&loaded) + &warnings.collect::<String>()));
         }
-        Command::Reload(flags) => print(&ask(&flags, control::RELOAD).map_err(not_done)?),
+        Command::Reload { flags, dry_run } => {
+            let request = if dry_run { control::PLAN } else { control::RELOAD };
+            print(&ask(&flags, request).map_err(not_done)?);
+        }
         Command::Nodes { flags, json } => print(&show_nodes(&flags, json).map_err(not_done)?),
         Command::Apps { flags, order } => print(&run_apps(flags, &order).map_err(not_done)?),
         Command::Upgrade(flags) => print(&ask(&flags, control::UPGRADE).map_err(not_done)?),
@@ -215,8 +219,9 @@ fn serve(
     }
     let readiness = bound.readiness();
     let reloader = bound.reloader();
-    let of_reloads = Arc::clone(&apps_path);
-    let reloads = Reloads::new(supervision, move || reload(&apps, &of_reloads, &reloader));
+    let files = FilesOfBroker::new(apps, reloader, Arc::clone(&apps_path));
+    let reloads = Arc::new(Reloads::new(supervision, files));
+    bound.reloaded_by(Arc::clone(&reloads) as Arc<dyn ConfigReload>);
     actix_web::rt::System::new().block_on(async {
         let shutdown = shutdown_signal(bound.patience())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -243,6 +248,7 @@ fn serve(
             if let Some(control) = &control {
                 let answer = async |request: &str| match request {
                     control::RELOAD => reloads.reload().await,
+                    control::PLAN => reloads.plan().await.map(|plan| plan.difference.to_string()),
                     control::APPS_FILE => apps_path.tell(),
                     control::NODES => nodes_of(&readiness),
                     control::UPGRADE => upgrader.upgrade().await,

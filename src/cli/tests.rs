@@ -23,7 +23,7 @@ fn clap_finds_no_contradiction_in_the_definitions() {
 fn serving_is_what_happens_without_a_command() {
     assert_eq!(parsed(&[]).unwrap(), Command::Serve(Flags::default()));
     assert_eq!(parsed(&["serve"]).unwrap(), Command::Serve(Flags::default()));
-    assert_eq!(parsed(&["reload"]).unwrap(), Command::Reload(Flags::default()));
+    assert_eq!(parsed(&["reload"]).unwrap(), Command::Reload { flags: Flags::default(), dry_run: false });
     assert_eq!(parsed(&["upgrade"]).unwrap(), Command::Upgrade(Flags::default()));
     assert_eq!(parsed(&["check-config"]).unwrap(), Command::CheckConfig(Flags::default()));
     let printed = Command::PrintConfig { flags: Flags::default(), show_secrets: true };
@@ -113,7 +113,8 @@ fn a_flag_that_does_nothing_for_a_command_is_refused() {
     let told = parsed(&["--port", "1", "reload"]).unwrap_err().to_string();
     assert!(told.contains("the flag --port means nothing to `heliostat reload`"), "{told}");
     let flags = Flags { config: Some("c".into()), ..Flags::default().with("--control-socket", "/s") };
-    assert_eq!(parsed(&["--config=c", "reload", "--control-socket=/s"]).unwrap(), Command::Reload(flags));
+    let dry = Command::Reload { flags, dry_run: true };
+    assert_eq!(parsed(&["--config=c", "reload", "--control-socket=/s", "--dry-run"]).unwrap(), dry);
 }
 
 #[test]

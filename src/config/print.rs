@@ -6,10 +6,10 @@ use super::channels::{DELIVERY, write_history};
 use super::draft::AppDraft;
 use super::relays;
 use super::rules::KEEP;
-use super::settings::{app_settings, node_settings};
+use super::settings::{Setting, app_settings, node_settings};
 use super::value_type::{FileMode, ListenPlace, MASK, ValueType, quote};
-use super::{ListenAddress, ListenerConfig, Loaded, Origin, Origins};
-use crate::app::{ChannelSettings, Key, Secret, VideoSettings};
+use super::{Config, ListenAddress, ListenerConfig, Loaded, Origin, Origins, RelaySettings};
+use crate::app::{ChannelSettings, Key, VideoSettings};
 use crate::pipe::{RuleSpec, write_interval};
 use crate::webhook::{WebhookEndpoint, WebhookHeader};
 
@@ -31,20 +31,7 @@ impl Loaded {
                 section = table;
                 page.header(&format!("[{table}]"), None);
             }
-            let value = match (setting.path, self.password(setting.path)) {
-                ("development.encryption_master_key_base64", _) => {
-                    match &self.config.development.encryption_master_key {
-                        Some(master) => page.secret(&master.to_base64()),
-                        None => setting.write(&self.config),
-                    }
-                }
-                ("cluster.url", _) => match &self.config.cluster.url {
-                    Some(url) if !page.show_secrets => quote(&url.to_string()),
-                    _ => setting.write(&self.config),
-                },
-                (_, Some(password)) => page.secret(password.text()),
-                (_, None) => setting.write(&self.config),
-            };
+            let value = shown_value(&setting, &self.config, show_secrets);
             page.line(key, &value, self.origins.of(setting.path));
         }
         for (index, app) in self.config.apps.iter().enumerate() {
@@ -57,29 +44,20 @@ impl Loaded {
         for (number, listener) in self.config.server.listeners.iter().enumerate() {
             let origin = self.origins.of(&format!("server.listeners[{number}]"));
             page.header("[[server.listeners]]", Some(origin));
-            let ListenerConfig { address, mode, proxy_protocol, tls } = listener;
-            let _ = writeln!(page.text, "address = {}", ListenPlace.write(address));
-            if matches!(address, ListenAddress::Unix(_)) {
-                let _ = writeln!(page.text, "mode = {}", FileMode.write(mode));
-            }
-            let _ = writeln!(page.text, "proxy_protocol = {proxy_protocol}\ntls = {tls}");
-        }
-    }
-
-    /// The value of a setting that is not to be shown, if it has one.
-    fn password(&self, path: &str) -> Option<&Secret> {
-        match path {
-            "admin.password" => self.config.admin.password.as_ref(),
-            "admin.token" => self.config.admin.token.as_ref(),
-            "cluster.password" => self.config.cluster.password.as_ref(),
-            "cluster.sentinel_password" => self.config.cluster.sentinel_password.as_ref(),
-            _ => None,
+            page.text.push_str(&listener_lines(listener));
         }
     }
 
     /// The app at `index` as a file has it, secrets included.
     pub(crate) fn app_to_toml(&self, index: usize) -> Option<String> {
         let mut page = Page::with_secrets(String::new());
+        self.print_app(index, &AppDraft::of(self.config.apps.get(index)?), &mut page);
+        Some(page.into_text())
+    }
+
+    /// The same without secrets.
+    pub(super) fn app_shown(&self, index: usize) -> Option<String> {
+        let mut page = Page::masked();
         self.print_app(index, &AppDraft::of(self.config.apps.get(index)?), &mut page);
         Some(page.into_text())
     }
@@ -111,17 +89,7 @@ impl Loaded {
         }
         for (number, settings) in draft.app.channels.iter().enumerate() {
             page.header("[[apps.channels]]", Some(origin(&format!("channels[{number}]"))));
-            let ChannelSettings { pattern, delivery, history, video } = settings;
-            let (pattern, delivery) = (quote(&pattern.to_string()), DELIVERY.write(delivery));
-            let _ = writeln!(page.text, "pattern = {pattern}\ndelivery = {delivery}");
-            if let Some(bounds) = history {
-                let _ = writeln!(page.text, "history = {}", write_history(bounds));
-            }
-            if let Some(VideoSettings { publishers, cache_bytes }) = video {
-                let publishers: Vec<String> = publishers.iter().map(|id| quote(id)).collect();
-                let publishers = publishers.join(", ");
-                let _ = writeln!(page.text, "publishers = [{publishers}]\ncache_bytes = {cache_bytes}");
-            }
+            page.text.push_str(&channel_lines(settings));
         }
         page.rules_and_webhooks(index, draft, &self.origins, |_| true);
     }
@@ -134,6 +102,11 @@ pub(super) struct Page {
 }
 
 impl Page {
+    /// An empty one that holds no secrets.
+    pub(super) fn masked() -> Self {
+        Page { text: String::new(), show_secrets: false }
+    }
+
     /// One that begins so, and holds secrets.
     pub(super) fn with_secrets(text: String) -> Self {
         Page { text, show_secrets: true }
@@ -161,14 +134,15 @@ impl Page {
         for (number, relay) in draft.relays.iter().enumerate() {
             if let Some(origin) = origin(format!("apps[{index}].relay[{number}]")) {
                 self.header("[[apps.relay]]", Some(origin));
-                let secret = self.secret(relay.key.secret.text());
-                self.text.push_str(&relays::lines(relay, &secret));
+                let lines = self.relay_lines(relay);
+                self.text.push_str(&lines);
             }
         }
         for (number, endpoint) in draft.webhooks.endpoints.iter().enumerate() {
             if let Some(origin) = origin(format!("apps[{index}].webhooks[{number}]")) {
                 self.header("[[apps.webhooks]]", Some(origin));
-                self.webhook(endpoint);
+                let lines = self.webhook_lines(endpoint);
+                self.text.push_str(&lines);
             }
         }
     }
@@ -200,7 +174,11 @@ impl Page {
         quote(if self.show_secrets { secret } else { MASK })
     }
 
-    fn webhook(&mut self, endpoint: &WebhookEndpoint) {
+    pub(super) fn relay_lines(&self, relay: &RelaySettings) -> String {
+        relays::lines(relay, &self.secret(relay.key.secret.text()))
+    }
+
+    pub(super) fn webhook_lines(&self, endpoint: &WebhookEndpoint) -> String {
         // Its query may hold a secret.
         let hidden = endpoint.url.to_string();
         let url = if self.show_secrets { endpoint.url.as_str() } else { &hidden };
@@ -215,15 +193,57 @@ impl Page {
         if !headers.is_empty() {
             let _ = writeln!(lines, "headers = {{ {} }}", headers.join(", "));
         }
-        self.text.push_str(&lines);
+        lines
     }
 
-    fn pair(&self, key: &Key) -> String {
+    pub(super) fn pair(&self, key: &Key) -> String {
         format!("{{ key = {}, secret = {} }}", quote(&key.key), self.secret(key.secret.text()))
     }
 }
 
-fn rule_lines(rule: &RuleSpec) -> String {
+/// The value of a setting, or what stands for it where it is not to be shown.
+pub(super) fn shown_value(setting: &Setting<Config>, config: &Config, show_secrets: bool) -> String {
+    let is_given = match setting.path {
+        "development.encryption_master_key_base64" => config.development.encryption_master_key.is_some(),
+        "admin.password" => config.admin.password.is_some(),
+        "admin.token" => config.admin.token.is_some(),
+        "cluster.password" => config.cluster.password.is_some(),
+        "cluster.sentinel_password" => config.cluster.sentinel_password.is_some(),
+        "cluster.url" => match &config.cluster.url {
+            Some(url) if !show_secrets => return quote(&url.to_string()),
+            _ => false,
+        },
+        _ => false,
+    };
+    if is_given && !show_secrets { quote(MASK) } else { setting.write(config) }
+}
+
+pub(super) fn listener_lines(listener: &ListenerConfig) -> String {
+    let ListenerConfig { address, mode, proxy_protocol, tls } = listener;
+    let mut lines = format!("address = {}\n", ListenPlace.write(address));
+    if matches!(address, ListenAddress::Unix(_)) {
+        let _ = writeln!(lines, "mode = {}", FileMode.write(mode));
+    }
+    let _ = writeln!(lines, "proxy_protocol = {proxy_protocol}\ntls = {tls}");
+    lines
+}
+
+pub(super) fn channel_lines(settings: &ChannelSettings) -> String {
+    let ChannelSettings { pattern, delivery, history, video } = settings;
+    let (pattern, delivery) = (quote(&pattern.to_string()), DELIVERY.write(delivery));
+    let mut lines = format!("pattern = {pattern}\ndelivery = {delivery}\n");
+    if let Some(bounds) = history {
+        let _ = writeln!(lines, "history = {}", write_history(bounds));
+    }
+    if let Some(VideoSettings { publishers, cache_bytes }) = video {
+        let publishers: Vec<String> = publishers.iter().map(|id| quote(id)).collect();
+        let publishers = publishers.join(", ");
+        let _ = writeln!(lines, "publishers = [{publishers}]\ncache_bytes = {cache_bytes}");
+    }
+    lines
+}
+
+pub(super) fn rule_lines(rule: &RuleSpec) -> String {
     let list = |texts: &mut dyn Iterator<Item = &str>| {
         let texts: Vec<_> = texts.map(quote).collect();
         format!("[{}]", texts.join(", "))

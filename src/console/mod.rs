@@ -17,17 +17,19 @@ mod live;
 mod merged;
 mod overview;
 mod pipe;
+mod reload;
 mod send;
 mod tracks;
 mod watch;
 mod watchers;
 mod webhooks;
 
+pub(crate) use reload::{ConfigReload, ReloadAnswer, ReloadPlan};
 pub(crate) use watchers::Watchers;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix_web::http::{Method, StatusCode, header};
@@ -70,6 +72,8 @@ pub(crate) struct Console {
     rules: Arc<RuleBook>,
     hooks: Vec<(String, HookFigures)>,
     written_config: Option<String>,
+    /// Where it was read from files that can be read again.
+    reload: OnceLock<Arc<dyn ConfigReload>>,
     overview: Arc<Overview>,
     others: OtherNodes,
     bounds: BodyBounds,
@@ -127,6 +131,7 @@ impl Console {
             rules,
             hooks,
             written_config,
+            reload: OnceLock::new(),
             overview,
             others: OtherNodes::new(cluster),
             bounds,
@@ -198,6 +203,7 @@ impl Console {
             ["api", "nodes"] => Ok(done(&self.nodes())),
             ["api", "overview"] => Ok(done(&self.overview_everywhere(request.query_string()).await?)),
             ["api", "config"] => Ok(done(&self.config())),
+            ["api", "reload"] => Ok(done(&self.plan_reload().await?)),
             ["api", "apps", app, rest @ ..] => {
                 let app = self.app(app)?;
                 let asked = AskedOfApp { app: &app, path: rest, query: request.query_string() };
@@ -253,9 +259,13 @@ impl Console {
 
     /// What changes something. The log hears who has done what.
     async fn act(&self, request: &HttpRequest, path: &[&str], asked: &Map<String, Value>) -> ConsoleAnswer {
+        let peer = request.peer_addr().map(tracing::field::display);
+        if *path == ["reload"] {
+            info!(peer, path = request.path(), "asked of the console");
+            return Ok(done(&self.reload(asked).await?));
+        }
         let ["apps", app, path @ ..] = path else { return Err(not_found(request)) };
         let app = self.app(app)?;
-        let peer = request.peer_addr().map(tracing::field::display);
         info!(peer, app = app.id(), path = request.path(), "asked of the console");
         let acted = match *path {
             ["connections", _, "close"] => {
@@ -383,7 +393,8 @@ impl Console {
 
     /// The configuration as it was at the start.
     fn config(&self) -> Value {
-        json!({ "toml": self.written_config, "as_of": "start", "node": self.node() })
+        let can_reload = self.reload.get().is_some();
+        json!({ "toml": self.written_config, "as_of": "start", "can_reload": can_reload, "node": self.node() })
     }
 
     /// A payload that an entry of the feed names. It is what some client sent, so it is nothing but a picture at the most.

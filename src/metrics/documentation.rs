@@ -93,6 +93,7 @@ fn every_bound_has_its_metric() {
                 "a page of a list of the console",
                 "bodies of requests to the console",
                 "what clients say of themselves, for the log: origin, library, version",
+                "a reload, or a look at what it would change",
                 "users who were terminated a moment ago, for what other nodes tell of their names",
                 "viewers of a video channel that are named to whoever looks, and the time for it",
                 "proxies that the way back to a client leads over; one of their addresses; a line of `Forwarded`",

@@ -26,6 +26,7 @@ use super::{Patience, Reloader, Supervision};
 use crate::app_admin::ManagedApps;
 use crate::cluster::RunningNode;
 use crate::config::Config;
+use crate::console::ConfigReload;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::net::tls::{self, Certificates};
@@ -159,6 +160,13 @@ impl BoundServer {
     /// Changes the configuration from now on, also while the broker serves.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
+    }
+
+    /// Lets those who run the broker have it reloaded by this, at the admin listener.
+    pub(crate) fn reloaded_by(&self, reload: Arc<dyn ConfigReload>) {
+        if let Some(admin) = &self.admin {
+            admin.console.reloaded_by(reload);
+        }
     }
 
     /// The webhooks, and what became of them.

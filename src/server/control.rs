@@ -28,6 +28,9 @@ use crate::net::idle::{IdleEntry, IdleList};
 /// Asks the broker to read its configuration again.
 pub(crate) const RELOAD: &str = "reload";
 
+/// Asks the broker what that would change.
+pub(crate) const PLAN: &str = "reload-plan";
+
 /// Asks the broker which file the apps are in that it lets be changed.
 pub(crate) const APPS_FILE: &str = "apps-file";
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::app::{AppRegistry, DuplicateApp};
 use crate::app_admin::{AppsError, InForce, LiveApps, PutInForce};
-use crate::config::{AppConfig, Config};
+use crate::config::{AppConfig, Config, ConfigDifference, Loaded};
 use crate::hub::Hub;
 use crate::net::tls::{CertificateStatus, Certificates, PreparedCertificates};
 use crate::protocol::CloseCode;
@@ -82,23 +82,39 @@ impl Reloader {
         config: Config,
         last: impl FnOnce() -> Result<(), E>,
     ) -> Result<Reloaded, E> {
-        let apps = config.apps.iter().map(|configured| configured.app.clone());
-        AppRegistry::new(apps).map_err(StartError::from)?;
-        check_apps(&config)?;
-        let prepared = self.apps.prepare_certificates(&config)?;
+        let prepared = self.apps.examine(&config)?;
         let _changing = self.apps.changing.lock();
         last()?;
         let mut running = self.apps.running.lock();
         // What is served of them is what is wanted, where any are served.
         if prepared.is_some() {
-            running.server.tls_certificate.clone_from(&config.server.tls_certificate);
-            running.server.tls_key.clone_from(&config.server.tls_key);
-            running.server.certificates.clone_from(&config.server.certificates);
+            take_certificate_files(&mut running, &config);
         }
         let mut reloaded = self.apps.put_in_force(&mut running, config).map_err(StartError::from)?;
         let served = self.apps.certificates.as_ref().zip(prepared);
         reloaded.certificates = served.map(|(served, new)| served.serve(new)).unwrap_or_default();
         Ok(reloaded)
+    }
+
+    /// What [`Reloader::reload`] would change. Nothing is.
+    ///
+    /// # Errors
+    /// As of that.
+    pub(crate) fn plan(&self, loaded: &Loaded) -> Result<ConfigDifference, StartError> {
+        let prepared = self.apps.examine(&loaded.config)?;
+        let (running, mut then) = {
+            let running = self.apps.running.lock();
+            (running.clone(), running.clone())
+        };
+        if prepared.is_some() {
+            take_certificate_files(&mut then, &loaded.config);
+        }
+        let difference = ConfigDifference::between(&running, loaded);
+        let difference = difference.sorted(&then.node_differences(&loaded.config));
+        let served = self.apps.certificates.as_ref().zip(prepared);
+        let renewed = served.map(|(served, new)| served.would_renew(&new)).unwrap_or_default();
+        let certificates = renewed.iter().map(|file| file.display().to_string()).collect();
+        Ok(ConfigDifference { certificates, ..difference })
     }
 
     /// The certificates that are served, the default first; none where TLS is not.
@@ -160,6 +176,14 @@ impl From<StartError> for AppsError {
 }
 
 impl RunningApps {
+    /// Finds what speaks against a configuration. Returns its certificates.
+    fn examine(&self, config: &Config) -> Result<Option<PreparedCertificates>, StartError> {
+        let apps = config.apps.iter().map(|configured| configured.app.clone());
+        AppRegistry::new(apps)?;
+        check_apps(config)?;
+        self.prepare_certificates(config)
+    }
+
     /// Reads the certificates that a configuration wants. Nothing, where it wants no TLS or none is served: that needs a
     /// restart.
     fn prepare_certificates(&self, config: &Config) -> Result<Option<PreparedCertificates>, StartError> {
@@ -232,6 +256,13 @@ impl Reloaded {
             needs_restart: before.node_differences(after),
         }
     }
+}
+
+/// Which certificates are wanted.
+fn take_certificate_files(running: &mut Config, config: &Config) {
+    running.server.tls_certificate.clone_from(&config.server.tls_certificate);
+    running.server.tls_key.clone_from(&config.server.tls_key);
+    running.server.certificates.clone_from(&config.server.certificates);
 }
 
 /// The apps by their ids. There may be very many.

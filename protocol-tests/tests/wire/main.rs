@@ -28,6 +28,7 @@ mod console;
 mod console_channels;
 mod console_live;
 mod console_pipe;
+mod console_reload;
 mod counts;
 mod development;
 mod exec;

@@ -151,6 +151,17 @@ impl Certificates {
         Ok(PreparedCertificates(loaded))
     }
 
+    /// The files of those that are not served as they are now.
+    pub(crate) fn would_renew(&self, prepared: &PreparedCertificates) -> Vec<PathBuf> {
+        let served = self.served.lock();
+        let is_served = |files: &PairFiles, loaded: &LoadedPair| {
+            let known = served.iter().find(|pair| pair.files == *files);
+            known.is_some_and(|pair| pair.loaded.fingerprint == loaded.fingerprint)
+        };
+        let new = prepared.0.iter().filter(|(files, loaded)| !is_served(files, loaded));
+        new.map(|(files, _)| files.certificate.path.clone()).collect()
+    }
+
     /// Serves these from the next handshake on; returns the files of those that are new.
     pub(crate) fn serve(&self, prepared: PreparedCertificates) -> Vec<PathBuf> {
         let mut served = self.served.lock();
