@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +24,11 @@ const CHANNELS = [
   '[[apps.channels]]', 'pattern = "kept-*"', 'history = { events = 100 }',
 ];
 const EVENT = '<img src=x onerror=globalThis.isFooled=1>🪞';
+const LONG_NAME = `<b onclick=globalThis.isFooled=1>${'🪞'.repeat(160)}`;
+const RULES = [
+  '[[apps.pipe]]', 'from = "news"', `event = ${JSON.stringify(EVENT)}`, 'to = ["copies", "archive"]', 'as = "copied"', 'source = ["client", "http"]',
+  '[[apps.pipe]]', 'from = "*"', `event = ${JSON.stringify(LONG_NAME)}`, 'to = "mirror-of-*"', 'source = ["http"]', `where = { html = ${JSON.stringify(NAME)} }`,
+];
 
 // Somebody wonders why a private channel fails: the console says it in a sentence, without a word of documentation.
 // Proves: console.
@@ -198,11 +203,55 @@ test('a history is read, and who came back is seen', async (t) => {
   });
 });
 
+// What the files would change is seen, a secret only as another one; then it is done, and what needs a restart is still there.
+// Proves: console.
+test('a reload is seen before it is done', async (t) => {
+  const { console, broker, config } = await setUp(t);
+  const before = await readFile(config, 'utf8');
+  await writeFile(config, `[connection]\nactivity_timeout_seconds = 77\n${before.replace('client_events = true', 'client_events = false').replace(APP.secret, 'another-secret')}`);
+  await console.goto(`${broker.admin}/console/#/settings`);
+  await shown(console, '.change:has-text("client_events")', /client_events.*true.*false/s);
+  await shown(console, '.change:has-text("keys")', /another secret/);
+  await shown(console, '.change:has-text("activity_timeout_seconds")', /77/);
+  assert.doesNotMatch(await console.innerText('body'), /another-secret/);
+  await screenshot(console, 'console-reload');
+  await console.getByRole('button', { name: 'Reload', exact: true }).click();
+  await shown(console, '#view [role=status]', /^Reloaded: apps: changed 1/);
+  await shown(console, '.change', /activity_timeout_seconds/);
+  assert.equal(await console.locator('.change:has-text("client_events")').count(), 0);
+  await writeFile(config, `${before}\nsecret = "a-secret-of-the-file`);
+  await console.getByRole('button', { name: 'Look again' }).click();
+  await shown(console, '.notice', /TOML/);
+  assert.doesNotMatch(await console.innerText('body'), /a-secret-of-the-file/);
+});
+
+// The pages of development mode lead to the console: whoever follows the link is asked who he is, and sees it.
+// Proves: console.
+test('the start page leads to the console', async (t) => {
+  const broker = await startBroker(t, { args: ['--development', '--admin=127.0.0.1:0'], env: { HELIOSTAT_ADMIN_TOKEN: TOKEN } });
+  const browser = await openBrowser(t, { camera: 'none' });
+  const context = await browser.newContext({ ...DESK, httpCredentials: { username: 'admin', password: TOKEN } });
+  for (const path of ['/', '/stream.html', '/mirror.html']) {
+    const page = await openPage(t, context, `${broker.url}${path}`, { forgive: /404|401/ });
+    const [console] = await Promise.all([context.waitForEvent('page'), page.getByRole('link', { name: 'Console' }).click()]);
+    await shown(console, '#state', /^Ready/);
+    assert.equal(new URL(console.url()).origin, await broker.adminUrl());
+    await console.close();
+    await page.close();
+  }
+});
+
 // Whatever names and payloads say is text; nothing of it runs, and no view is wider than the screen.
 // Proves: console.
 test('every view fits, is named, and believes nobody', async (t) => {
-  const { broker, browser, app } = await setUp(t);
+  const { broker, browser, app, config } = await setUp(t, null, RULES);
   const page = await app();
+  // A rule that matched and sent, one that matched but for the payload, a member of 160 emoji, and files that have changed.
+  await backend(broker).trigger('news', EVENT, { html: NAME });
+  await backend(broker).trigger('news', LONG_NAME, { html: 'another' });
+  const member = await wire(t, broker);
+  await member.subscribe('presence-room', LONG_NAME);
+  await writeFile(config, `${(await readFile(config, 'utf8')).replace(EVENT, LONG_NAME)}\n[[apps.channels]]\npattern = "kept-*"\nhistory = { events = 10 }\n`);
   await page.evaluate((name) => {
     globalThis.pusher.subscribe('news');
     globalThis.pusher.subscribe('private-😀');
@@ -213,7 +262,7 @@ test('every view fits, is named, and believes nobody', async (t) => {
   await eachForm(browser, async (context, form, { viewport }) => {
     const console = await openPage(t, context, `${broker.admin}/console/`, { forgive: /404/ });
     await shown(console, '#state', /^Ready/);
-    for (const view of VIEWS) {
+    for (const view of [...VIEWS, 'channels/presence-room']) {
       await console.goto(`${broker.admin}/console/#/${view}`);
       await shown(console, '#views [aria-current]', /./);
       assert.equal(await console.locator('h1').count(), 1, view);
@@ -222,8 +271,11 @@ test('every view fits, is named, and believes nobody', async (t) => {
         await backend(broker).trigger('news', EVENT, { html: NAME });
         await console.locator('.opener').first().click();
       }
+      if (view === 'pipe') await shown(console, '.rule .lasts', /Dropped last.*the payload has not/s);
+      if (view === 'settings') await shown(console, '.change', /Channels|channels|pipe/);
+      if (view === 'channels/presence-room') await shown(console, '#view', /🪞{160}/u);
       await judge(console, view, viewport.width);
-      await screenshot(console, `console-${view}-${form}`);
+      await screenshot(console, `console-${view.replaceAll('/', '-')}-${form}`);
     }
     assert.equal(await console.evaluate(() => globalThis.isFooled), undefined);
   });
@@ -328,7 +380,7 @@ async function setUp(t, hooks = null, ofApp = []) {
     await page.waitForFunction(() => globalThis.pusher.connection.state === 'connected');
     return page;
   };
-  return { broker, browser, console, app };
+  return { broker, browser, console, app, config };
 }
 
 function backend({ host, port }) {

@@ -204,4 +204,23 @@ mod tests {
         assert_eq!(all, sorted);
         assert!(page(Some("c24")).items.is_empty() && !page(Some("c24")).has_more);
     }
+
+    #[test]
+    fn a_page_of_a_million_holds_no_more_than_the_page() {
+        const MANY: u64 = 1_000_000;
+        let made = std::cell::Cell::new(0);
+        let mut first = FirstBehind::<u64, u64, u64>::new(Some(&4999), 500);
+        for n in 0..MANY {
+            // In no order: 7919 has no divisor in common with a million.
+            let key = n * 7919 % MANY;
+            first.offer(&key, || {
+                made.set(made.get() + 1);
+                (key, key)
+            });
+            assert!(first.found.len() <= 500);
+        }
+        let page = first.page();
+        assert_eq!((page.total, page.has_more, page.items), (MANY as usize, true, (5000..5500).collect()));
+        assert!(made.get() < 10_000, "{} of a million were made, to be shown or not", made.get());
+    }
 }

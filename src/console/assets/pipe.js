@@ -58,10 +58,10 @@ function ruleElement(rule) {
 function last(title, note, total) {
   if (!note) return null;
   // Of several nodes each counts by itself.
-  const more = note.node ? 0 : total - note.number;
+  const more = note.node_name ? 0 : total - note.number;
   return make('div', {}, make('dt', { textContent: title }), make('dd', {},
     make('time', { textContent: clock(note.at, true), title: stamp(note.at) }), ' ', make('code', { textContent: note.event }), ' on ', link(['channels', note.channel], note.channel),
-    note.to ? [' to ', make('code', { textContent: note.to })] : null, note.why ? `: ${note.why}` : null, more > 0 ? make('span.quiet', { textContent: ` (${count(more)} more since)` }) : null, note.node ? make('span.quiet', { textContent: ` at ${note.node_name ?? note.node}` }) : null));
+    note.to ? [' to ', make('code', { textContent: note.to })] : null, note.why ? `: ${note.why}` : null, more > 0 ? make('span.quiet', { textContent: ` (${count(more)} more since)` }) : null, note.node_name ? make('span.quiet', { textContent: ` at ${note.node_name}` }) : null));
 }
 
 function hearers(backends, hooks, webhooks) {
