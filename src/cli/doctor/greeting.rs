@@ -133,11 +133,17 @@ fn what_code_wants(place: &CheckedPlace, code: u16, reason: &str) -> String {
         4004 => "the app has all the connections that it may have: raise its limit (limits.connections), or see who holds them \
                  (heliostat connections)"
             .to_owned(),
-        4005 => format!(
-            "the path that came to the broker is none of its own: have the proxy pass /app/… on as it comes, and let \
-             server.path_prefix be what comes before it there (in nginx a / behind the address of proxy_pass cuts the \
-             location away); in the address given here it is {prefix}"
-        ),
+        4005 => match expected_and_got(reason) {
+            Some((expected, got)) => format!(
+                "the broker serves {expected}, and {got} came to it: give the address with the prefix that it wants; if a proxy \
+                 is between, have it pass the path on as it comes, and let server.path_prefix be what comes"
+            ),
+            None => format!(
+                "the path that came to the broker is none of its own: have the proxy pass /app/… on as it comes, and let \
+                 server.path_prefix be what comes before it there (in nginx a / behind the address of proxy_pass cuts the \
+                 location away); in the address given here it is {prefix}"
+            ),
+        },
         4006..=4008 => {
             "the proxy has changed or lost the query of the address: have it pass ?protocol=7&… on as it comes".to_owned()
         }
@@ -151,6 +157,12 @@ fn what_code_wants(place: &CheckedPlace, code: u16, reason: &str) -> String {
             .to_owned(),
         _ => "see the log of the server, which says why".to_owned(),
     }
+}
+
+/// The path that heliostat wants and the one that came, as it tells them.
+fn expected_and_got(reason: &str) -> Option<(&str, &str)> {
+    let (_, rest) = reason.split_once("expected ")?;
+    rest.split_once(", got ")
 }
 
 #[cfg(test)]
@@ -186,6 +198,11 @@ mod tests {
             (4001, "Could not find app", "the key, not the id"),
             (4000, "", "X-Forwarded-Proto"),
             (4005, "", "server.path_prefix"),
+            (
+                4005,
+                "Path not found: expected /rt/app/{key}, got /app/k",
+                "serves /rt/app/{key}, and /app/k came",
+            ),
             (4009, "Origin not allowed", "allowed_origins"),
             (4100, "", "trusted_proxies"),
         ] {

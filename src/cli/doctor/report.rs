@@ -26,8 +26,10 @@ pub(super) struct Report {
     /// What is hidden, and what stands for it. The key as well, of which the beginning is shown: whoever has confused it with
     /// the secret would have the secret on the screen.
     hidden: Vec<(String, String)>,
-    /// How many there were of each mark.
+    /// The marks of all findings.
     marks: Vec<Mark>,
+    /// Why checks were skipped, and which, in their order: for people they are one line.
+    skipped: Vec<(String, Vec<String>)>,
 }
 
 impl Report {
@@ -40,7 +42,7 @@ impl Report {
                 hidden.push((text.to_owned(), instead));
             }
         }
-        Report { form, hidden, marks: Vec::new() }
+        Report { form, hidden, marks: Vec::new(), skipped: Vec::new() }
     }
 
     /// What is said before all.
@@ -68,6 +70,13 @@ impl Report {
         if self.form == ReportForm::Json {
             return format!("{}\n", finding.to_json(check));
         }
+        if finding.mark == Mark::Skipped {
+            match self.skipped.iter_mut().find(|(why, _)| *why == finding.came) {
+                Some((_, checks)) => checks.push(check.to_owned()),
+                None => self.skipped.push((finding.came, vec![check.to_owned()])),
+            }
+            return String::new();
+        }
         let mark = self.painted(finding.mark, &format!("{:7}", finding.mark.word()));
         let mut lines = format!("{mark}  {check:13}  {}: {}\n", finding.tried, finding.came);
         if let Some(change) = &finding.change {
@@ -81,6 +90,13 @@ impl Report {
         if self.form == ReportForm::Json {
             return String::new();
         }
+        let skipped: String = self
+            .skipped
+            .iter()
+            .map(|(why, checks)| {
+                format!("{}  {}: {why}\n", self.painted(Mark::Skipped, "skipped"), checks.join(", "))
+            })
+            .collect();
         let number = |mark: Mark| self.marks.iter().filter(|other| **other == mark).count() as u64;
         let mut parts: Vec<String> =
             [(Mark::Fault, "fault"), (Mark::Warning, "warning"), (Mark::Note, "note")]
@@ -94,7 +110,7 @@ impl Report {
         if parts.is_empty() {
             return "\nAll is well.\n".to_owned();
         }
-        format!("\n{}; {} as it should be.\n", parts.join(", "), number(Mark::Ok))
+        format!("{skipped}\n{}; {} as it should be.\n", parts.join(", "), number(Mark::Ok))
     }
 
     fn shown(&self, text: &str) -> String {
@@ -150,7 +166,11 @@ mod tests {
             report.lines("connect", &fault),
             "fault    connect        h:80: refused\n                        → start it\n"
         );
-        assert_eq!(report.end(), "\n1 fault; 1 as it should be.\n");
+        for check in ["tls", "clock"] {
+            assert_eq!(report.lines(check, &Finding::skipped("t", "not tried")), "");
+        }
+        let end = "skipped  tls, clock: not tried\n\n1 fault, 2 not tried; 1 as it should be.\n";
+        assert_eq!(report.end(), end);
         let mut coloured = Report::new(ReportForm::Colourful, &app());
         assert!(coloured.lines("names", &ok).starts_with("\u{1b}[32mok     \u{1b}[0m  names"));
         assert_eq!(coloured.end(), "\nAll is well.\n");

@@ -58,8 +58,9 @@ async fn ask(visit: &mut Visit) -> CheckOutcome {
     }
     let body = answer.text();
     let judged = JudgedAnswer { head: &answer.head, body: &body };
-    let change = judge_refusal(visit, judged, &signed);
-    Finding::fault(tried, judged.with_sentence(), change).into()
+    let (came, change) = read_status(&visit.api, judged)
+        .unwrap_or_else(|| (judged.with_sentence(), judge_refusal(visit, judged, &signed)));
+    Finding::fault(tried, came, change).into()
 }
 
 /// A request whose query holds what proxies write otherwise.
@@ -123,11 +124,8 @@ fn clock_ahead_of(body: &str, now: u64) -> Option<i64> {
     Some(there - i64::try_from(now).ok()?)
 }
 
-/// What to do about a signed request that was refused.
+/// What to do about a signed request that the broker refused, or something that is none.
 fn judge_refusal(visit: &Visit, answer: JudgedAnswer<'_>, signed: &SignedAddress) -> String {
-    if let Some((_, change)) = read_status(&visit.api, answer) {
-        return change;
-    }
     let api = shown_prefix(&visit.api);
     match answer.status() {
         200..=299 => format!(
@@ -141,7 +139,7 @@ fn judge_refusal(visit: &Visit, answer: JudgedAnswer<'_>, signed: &SignedAddress
             "the path is none of the broker's: have the proxy pass {api} on as it comes, and let server.path_prefix be what \
              comes there; where backends publish elsewhere, say it by --api"
         ),
-        400 | 401 | 403 if answer.body.contains("auth_key") => {
+        400 | 401 | 403 if answer.body.to_lowercase().contains("unknown auth_key") => {
             "no app there has this key: compare it with that of the server's configuration, and see whether the API at this \
              address belongs to the same server as the WebSockets"
                 .to_owned()
@@ -223,7 +221,6 @@ mod tests {
             (404, "App 2 not found: no app with this id belongs to the auth_key\n", "another id"),
             (404, "Not found: /x/apps is no endpoint of this broker\n", "server.path_prefix"),
             (200, "<html>", "--api"),
-            (502, "<html>", "does not reach"),
             (500, "", "log"),
         ] {
             let change = judged(status, body);

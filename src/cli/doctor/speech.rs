@@ -37,20 +37,31 @@ pub(super) enum PortSpeech {
 
 /// Asks a port in plain HTTP, whatever the scheme of the place is.
 pub(super) async fn listen(place: &CheckedPlace) -> PortSpeech {
+    let request = format!(
+        "GET {}/ HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        place.prefix(),
+        place.authority()
+    );
+    match answer_to(place, &request).await {
+        // Redis hangs up on whoever comes with HTTP, and what it says of it is most often lost.
+        PortSpeech::Closed => match answer_to(place, "PING\r\n").await {
+            other @ PortSpeech::Other(_) => other,
+            _ => PortSpeech::Closed,
+        },
+        other => other,
+    }
+}
+
+async fn answer_to(place: &CheckedPlace, request: &str) -> PortSpeech {
     let mut stream = match connect(place).await {
         Ok(stream) => stream,
         Err(error) => return PortSpeech::Unreachable(error.to_string()),
     };
     let mut heard = Vec::new();
     let exchange = async {
-        let request = format!(
-            "GET {}/ HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            place.prefix(),
-            place.authority()
-        );
         stream.write_all(request.as_bytes()).await?;
         let mut buffer = [0; MOST_BYTES];
-        while heard.len() < MOST_BYTES {
+        while heard.len() < MOST_BYTES && !heard.starts_with(b"+PONG") {
             let read = stream.read(&mut buffer).await?;
             if read == 0 {
                 break;
@@ -82,7 +93,8 @@ pub(super) fn speech_of(heard: &[u8], is_over: bool) -> PortSpeech {
         }
         return PortSpeech::Http(text.lines().next().unwrap_or_default().trim_end().to_owned());
     }
-    let known: [(&[u8], &str); 8] = [
+    let known: [(&[u8], &str); 9] = [
+        (b"+PONG", "Redis"),
         (b"-ERR", "Redis"),
         (b"-DENIED", "Redis"),
         (b"-NOAUTH", "Redis"),

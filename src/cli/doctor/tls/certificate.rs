@@ -156,11 +156,10 @@ fn judge_chain(facts: &CertificateFacts, seen: &SeenCertificates, now: i64) -> O
         TlsFault::InvalidCertificate(CertificateError::Other(other)) if is_of_authority(other) => {
             let change = "many clients refuse it whoever vouches for it: make one with CA:FALSE for the server (openssl req -x509 \
                           makes authorities unless told otherwise), or get one of a public authority";
-            Some((
-                true,
-                "its certificate is that of an authority, not of a server".to_owned(),
-                change.to_owned(),
-            ))
+            let by_itself = if facts.signs_itself { ", and signed by itself alone" } else { "" };
+            let came =
+                format!("its certificate is that of an authority (CA:TRUE), not of a server{by_itself}");
+            Some((true, came, change.to_owned()))
         }
         TlsFault::InvalidCertificate(CertificateError::UnknownIssuer) if facts.signs_itself => {
             let change = "clients refuse it: get a certificate of a public authority (Let's Encrypt), or have every client \
