@@ -20,6 +20,8 @@ mod round_trip;
 mod signature;
 mod speech;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod trust;
 mod upgrade;

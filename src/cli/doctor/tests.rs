@@ -1,0 +1,87 @@
+//! The checks against servers that are there: a broker, and a port that says nothing.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use super::finding::{Finding, Mark};
+use super::*;
+use crate::cli::remote::GivenApp;
+use crate::testing::Broker;
+
+const WAY: [&check::Check; 10] = [
+    &names::CHECK,
+    &connect::CHECK,
+    &tls::CHECK,
+    &clock::CHECK,
+    &upgrade::CHECK,
+    &greeting::CHECK,
+    &signature::CHECK,
+    &round_trip::CHECK,
+    &client_events::CHECK,
+    &body_size::CHECK,
+];
+
+/// What these checks find of a place, with the name of each, and what is printed of it.
+async fn examined(url: &str, app: &str, checks: &[&check::Check]) -> (Vec<(&'static str, Finding)>, String) {
+    let place = CheckedPlace::read(url).unwrap();
+    let app = GivenApp::parse(app, "--app").unwrap();
+    let mut visit = Visit::new(place.clone(), place, app, None).unwrap();
+    let mut report = Report::new(ReportForm::Plain, &visit.app);
+    let (mut found, mut printed) = (Vec::new(), String::new());
+    examine(checks, &mut visit, Duration::from_secs(60), |check, finding| {
+        printed.push_str(&report.lines(check, finding));
+        found.push((check, finding.clone()));
+        ControlFlow::Continue(())
+    })
+    .await;
+    printed.push_str(&report.end());
+    (found, printed)
+}
+
+fn marked(found: &[(&'static str, Finding)], mark: Mark) -> Vec<&'static str> {
+    found.iter().filter(|(_, finding)| finding.mark == mark).map(|(check, _)| *check).collect()
+}
+
+#[tokio::test]
+async fn a_broker_that_is_well_is_found_well() {
+    let broker = Broker::new().unwrap();
+    let app = broker.new_app_with(|app| app.app.client_events = true).unwrap();
+    let credentials = format!("{}:{}:{}", app.id(), app.key(), app.secret());
+    let (found, printed) = examined(&broker.url(), &credentials, &WAY).await;
+    let unwell = found.iter().filter(|(_, finding)| finding.mark != Mark::Ok);
+    assert_eq!(unwell.count(), 0, "{printed}");
+    assert!(WAY.iter().all(|check| found.iter().any(|(name, _)| *name == check.name)), "{printed}");
+    assert!(!printed.contains(app.secret()) && printed.ends_with("\nAll is well.\n"), "{printed}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_credentials_is_found_where_it_shows() {
+    let broker = Broker::new().unwrap();
+    let app = broker.new_app_with(|app| app.app.client_events = false).unwrap();
+    let (id, key, secret) = (app.id(), app.key(), app.secret());
+    for (credentials, faults, word) in [
+        (format!("{id}:{key}:another-secret"), vec!["signature"], "it is the secret"),
+        (format!("{id}0:{key}:{secret}"), vec!["signature"], "another id"),
+        (format!("{id}:another-key:{secret}"), vec!["greeting", "signature"], "no app there has this key"),
+        (format!("{id}:{key}:{secret}"), vec![], "client_events = true"),
+    ] {
+        let (found, printed) = examined(&broker.url(), &credentials, &WAY).await;
+        assert_eq!(marked(&found, Mark::Fault), faults, "{printed}");
+        assert!(printed.contains(word), "{printed}");
+        assert!(!printed.contains(secret) && !printed.contains("another-secret"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_closed_or_says_nothing_is_told_and_nothing_else_is_tried() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (found, printed) = examined(&url, "1:key:secret", &WAY).await;
+    assert_eq!(marked(&found, Mark::Fault), ["tls"], "{printed}");
+    assert!(printed.contains("it took the connection and said nothing"), "{printed}");
+    assert_eq!(marked(&found, Mark::Skipped).len(), 7, "{printed}");
+    drop(listener);
+    let (found, printed) = examined(&url, "1:key:secret", &WAY).await;
+    assert_eq!(marked(&found, Mark::Fault), ["connect"], "{printed}");
+    assert!(printed.contains("nothing listens on port"), "{printed}");
+}
