@@ -88,7 +88,7 @@ impl Admin {
         let mut response = match self.try_answer(request, payload).await {
             Ok(response) => response,
             Err(error) => {
-                tell(request, &error);
+                tell(&self.hub, request, &error);
                 let asks = area(request) == Area::Console || self.access.takes_a_password();
                 error.response(asks)
             }
@@ -196,9 +196,9 @@ fn area(request: &HttpRequest) -> Area {
 }
 
 /// Tells the log of a refusal. Who shows wrong credentials may be somebody who guesses.
-fn tell(request: &HttpRequest, error: &AdminError) {
-    let (method, path, peer) = (request.method().as_str(), request.path(), request.peer_addr());
-    let peer = peer.map(tracing::field::display);
+fn tell(hub: &Hub, request: &HttpRequest, error: &AdminError) {
+    let (method, sent, peer) = (request.method().as_str(), request.path(), request.peer_addr());
+    let (path, peer) = (hub.shown_path(sent), peer.map(tracing::field::display));
     match error {
         // The log has heard of the wrong ones before.
         AdminError::RefusedTooOften(_) => {
@@ -207,6 +207,9 @@ fn tell(request: &HttpRequest, error: &AdminError) {
         AdminError::WrongCredentials => {
             warn!(method, path, peer, "wrong credentials for the admin listener");
         }
-        error => info!(method, path, peer, reason = %error, "request to the admin listener refused"),
+        error => {
+            let reason = error.to_string().replace(sent, path);
+            info!(method, path, peer, reason, "request to the admin listener refused");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The name that a client gives to all its connections, so that it is known when it comes back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Characters that a name has at least: as many as 128 random bits take in base64. 122 of them are a UUID's, which has 36.
@@ -50,6 +51,15 @@ impl GivenName {
         (ClientName::parse(name).map_or(GivenName::Unfit, GivenName::Fit), rest)
     }
 
+    /// A path as the log may show it: whoever knows a client's name is sent what that client has missed.
+    pub(crate) fn hidden_in<'p>(path: &'p str, prefix: &str) -> Cow<'p, str> {
+        let Some(below) = path.strip_prefix(prefix) else { return Cow::Borrowed(path) };
+        match GivenName::take_off(below) {
+            (GivenName::None, _) => Cow::Borrowed(path),
+            (_, rest) => Cow::Owned(format!("{prefix}/r/…{rest}")),
+        }
+    }
+
     /// Whether the path has one, whatever it is.
     pub(crate) fn is_given(&self) -> bool {
         *self != GivenName::None
@@ -59,6 +69,16 @@ impl GivenName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_shown_without_the_name() {
+        let hidden = |path: &'static str| GivenName::hidden_in(path, "/x");
+        assert_eq!(hidden("/x/r/7f1b6ea4-8a9e-4e53-8f59-1d7a3e0b9c11/app/k"), "/x/r/…/app/k");
+        assert_eq!(hidden("/x/r/short"), "/x/r/…");
+        for path in ["/x/app/k", "/x/r//app/k", "/r/a/app/k", "/x/room"] {
+            assert_eq!(hidden(path), path);
+        }
+    }
 
     #[test]
     fn a_uuid_and_128_bits_in_base64_are_names_and_what_could_be_guessed_is_none() {

@@ -27,6 +27,7 @@ use crate::net::{ConnectionPeers, peer_field};
 use crate::node::{Readiness, Ready};
 use crate::pipe::wire::is_pipe;
 use crate::protocol::ChannelType;
+use crate::recovery::GivenName;
 use crate::relay::{RELAY_HEADER, RelayMark, Relays};
 use crate::test_mode::TestMode;
 use crate::transport::stream;
@@ -166,7 +167,8 @@ pub(super) async fn handle(request: &HttpRequest, payload: &mut web::Payload) ->
 /// Tells the log of a refused request, and those who listen to the app that its path names, if it is one; and counts it where
 /// addresses are bounded.
 fn refused(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
-    let (method, path, status) = (request.method().as_str(), request.path(), error.status().as_u16());
+    let (method, sent, status) = (request.method().as_str(), request.path(), error.status().as_u16());
+    let path = &*GivenName::hidden_in(sent, &context.settings.path_prefix);
     let arrival = arrival(context, request);
     let (peer, proxy, origin) = (peer_field(arrival.peer), arrival.proxy(), arrival.origin());
     let hub = context.worker.hub();
@@ -175,13 +177,13 @@ fn refused(context: &RouteContext, request: &HttpRequest, error: &ApiError) {
         debug!(method, path = hub.shown_path(path), status, reason = %error, peer, proxy, origin, "request refused");
         return;
     }
-    let told = error.to_string();
+    let told = error.to_string().replace(sent, path);
     let in_path = hub.examine_path(path);
     let diagnosis = in_path.as_ref().or(error.diagnosis());
     let cause = diagnosis.map(Diagnosis::sentence);
     let (path, reason) = (Diagnosis::shown(in_path.as_ref(), path), Diagnosis::shown(diagnosis, &told));
     info!(method, path, status, reason, cause, peer, proxy, origin, "request refused");
-    let named = named_app(request.path(), &context.settings.path_prefix);
+    let named = named_app(sent, &context.settings.path_prefix);
     let app = named.and_then(|id| hub.apps().by_id(&id).cloned());
     hub.announce_refusal(app.as_ref(), &Refused::Request { method, path, status, reason, diagnosis });
     if error.is_of_a_stranger() {

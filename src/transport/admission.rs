@@ -233,6 +233,7 @@ impl ConnectionPath {
             }
             None => {
                 let named = if name.is_given() { "/r/{name}" } else { "" };
+                let path = GivenName::hidden_in(path, prefix);
                 Err(format!("Path not found: expected {prefix}{named}/app/{{key}}, got {path}"))
             }
         };

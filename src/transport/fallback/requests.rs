@@ -26,6 +26,7 @@ use crate::http::{ApiError, body, close_if_stopping};
 use crate::hub::RefusedTooOften;
 use crate::net::{ConnectionPeers, peer_field};
 use crate::protocol::{CloseCode, Frame};
+use crate::recovery::GivenName;
 use crate::transport::admission::ConnectionPath;
 use crate::transport::client_info::{ClientInfo, ClientLogFields};
 
@@ -40,7 +41,8 @@ pub(crate) async fn handle(
         Ok(answer) => answer,
         Err(error) => {
             let method = request.method().as_str();
-            let path = request.path();
+            let sent = request.path();
+            let path = &*GivenName::hidden_in(sent, &fallback.settings.path_prefix);
             let status = error.status().as_u16();
             let arrival = arrival(&fallback, request);
             let (peer, proxy) = (peer_field(arrival.peer), arrival.proxy());
@@ -49,7 +51,7 @@ pub(crate) async fn handle(
                 // The log has heard why.
                 debug!(method, path = hub.shown_path(path), status, reason = %error, peer, proxy, origin, "request refused");
             } else {
-                let (in_path, told) = (hub.examine_path(path), error.to_string());
+                let (in_path, told) = (hub.examine_path(path), error.to_string().replace(sent, path));
                 let [path, reason] = [path, &told].map(|text| Diagnosis::shown(in_path.as_ref(), text));
                 info!(method, path, status, reason, peer, proxy, origin, "request refused");
             }
@@ -300,7 +302,8 @@ fn too_many(
     let (client_info, code) =
         (ClientInfo::new(&arrival(fallback, request), query), CloseCode::OverCapacity.code());
     let ClientLogFields { peer, proxy, origin, client, version } = client_info.log_fields();
-    let path = fallback.worker.hub().shown_path(request.path());
+    let path = GivenName::hidden_in(request.path(), &fallback.settings.path_prefix);
+    let path = fallback.worker.hub().shown_path(&path);
     info!(path, code, reason, peer, proxy, origin, client, version, "session refused");
     closed_at_once(fallback, name, format, &reason)
 }
