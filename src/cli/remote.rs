@@ -339,7 +339,7 @@ impl AdminArguments {
     /// The id of the app that is meant.
     pub(super) fn app_id(&self) -> Result<String, RemoteFailure> {
         let of_environment = || ["PUSHER_APP_ID", "HELIOSTAT_APP_ID"].into_iter().find_map(variable);
-        let given = self.app.clone().filter(|id| !id.is_empty());
+        let given = self.given_app().map(str::to_owned);
         given
             .or_else(of_environment)
             .ok_or_else(|| RemoteFailure::usage("expected the id of an app, got none: give --app ID"))

@@ -170,13 +170,14 @@ fn explain_auth(known: Knowledge<'_>, socket_id: Option<SocketId>, disputed: Dis
         Diagnosis::of(told_in_auth(apps, &disputed.auth).or_else(|| cause_of_auth(context, &disputed)))
     });
     let is_hidden = diagnosis.as_ref().is_some_and(Diagnosis::hides_the_reason);
+    let refusal = refusal_of_form(app, &disputed).filter(|_| !is_hidden);
     Explanation {
         string_to_sign: string_to_sign(socket_id, &disputed.of),
         is_right,
-        refusal: refusal_of_form(app, &disputed).filter(|_| !is_hidden),
         note: note_of_auth(&disputed.of),
         parts: parts_of_auth(app, socket_id, &disputed, diagnosis.as_ref()),
-        diagnosis,
+        diagnosis: diagnosis.filter(|found| refusal.is_none() || *found != Diagnosis::Unknown),
+        refusal,
     }
 }
 
@@ -442,6 +443,7 @@ mod tests {
                 json!({ "what": "channel", "channel": "private-a", "socket_id": "1.2", "auth": auth });
             let told = explained(pasted, &[]).unwrap();
             assert_eq!((&told["refusal"], &told["right"]), (&refusal, &json!(false)), "{auth}");
+            assert_eq!(told["cause"].is_null(), auth == "other-key:00", "{auth}");
         }
     }
 

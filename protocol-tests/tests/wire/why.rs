@@ -155,6 +155,9 @@ fn a_flood_of_refusals_is_not_examined() {
     });
 }
 
+/// What a client calls itself, so that nobody else is sent what it missed.
+const NAME: &str = "7f1b6ea4-8a9e-4e53-8f59-1d7a3e0b9c11";
+
 /// Whoever pastes a secret where something else belongs has told it to the broker, which tells nobody: neither the log nor the
 /// feed, though nothing else of a flood is looked at.
 #[test]
@@ -172,7 +175,14 @@ fn a_secret_in_the_wrong_place_is_shown_nowhere() {
         format!("/apps/1001/channels?auth_key={secret}&{signed}&auth_signature=00"),
         format!("/apps/1001/channels?auth_key={}&{signed}&auth_signature={secret}", socket.app.key),
         format!("/pusher/app/{secret}/7/no-operation"),
+        format!("/r/{NAME}/nowhere"),
+        format!("/r/{NAME}/app/{}", socket.app.key),
     ];
+    let stray = format!(
+        "GET /apps/{secret}/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    let refused = Connection::open(&api.admin).exchange(stray.as_bytes()).expect("an answer");
+    assert_eq!(refused.status, 404);
     let mut tail = command();
     tail.args(["tail", "--admin", &url, "--kind", "refusals", "--kind", "api", "--lines", "130"]);
     let told = tailed(tail.env("HELIOSTAT_ADMIN_TOKEN", TOKEN), || {
@@ -201,6 +211,7 @@ fn a_secret_in_the_wrong_place_is_shown_nowhere() {
         assert!(lines.any(|line| line.contains(refused)), "{refused}: {log}");
     }
     assert!(!log.contains(secret.as_str()) && !told.contains(secret.as_str()), "{told}{log}");
+    assert!(log.contains("/r/…/nowhere") && !log.contains(NAME) && !told.contains(NAME), "{told}{log}");
 }
 
 /// Runs a command of the broker's with an app.
@@ -337,6 +348,10 @@ fn the_command_line_asks_the_admin_listener() {
     of_environment.args(["connections", "--admin", &url]).env("HELIOSTAT_ADMIN_TOKEN", TOKEN);
     let empty = of_environment.env("PUSHER_APP_ID", "").env("HELIOSTAT_APP_ID", "1001");
     assert_eq!(run(empty, 0).0, format!("{}\n", socket.id), "what is empty is not set");
+    let mut with_secret = command();
+    with_secret.args(["connections", "--admin", &url, "--app", "1001:app-key:hush"]);
+    let (told, _) = run(with_secret.env("HELIOSTAT_ADMIN_TOKEN", TOKEN), 0);
+    assert_eq!(told, format!("{}\n", socket.id), "the id is taken of what names an app elsewhere");
     let (told, _) = run(&mut asked(&["webhooks", "attempts"]), 0);
     assert_eq!(told, "the app has no webhooks\n");
     let (said, complaint) = run(asked(&["connections"]).env("HELIOSTAT_ADMIN_TOKEN", "another"), 1);
