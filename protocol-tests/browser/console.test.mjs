@@ -133,7 +133,7 @@ test('a connection is looked at and closed', async (t) => {
   await console.fill('input[type=number]', '4001');
   await console.getByRole('button', { name: 'Close', exact: true }).click();
   await page.waitForFunction(() => globalThis.codes.includes(4001));
-  await shown(console, '#view', /is not at this node/);
+  await shown(console, '#view', /is not here/);
 });
 
 // What a camera films, each rendition of it, and how late its viewers are; live while the page is open.
