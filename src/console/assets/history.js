@@ -40,9 +40,11 @@ export function historyPanel(app, name) {
 /** A panel of who came back: to one channel, or by one connection. */
 export function recoveriesPanel(app, query, { status }) {
   const body = make('div');
-  const element = make('section.panel', { 'aria-label': 'Who came back' }, make('h2', { textContent: 'Who came back' }), body);
+  const element = make('section.panel', { 'aria-label': 'Who came back', hidden: Boolean(query.socket_id) }, make('h2', { textContent: 'Who came back' }), body);
   const stop = watched(body, EVERY_MS, 'It is not known who came back', async () => {
     const told = await get(of(app, 'recoveries'), { ...query, limit: SHOWN });
+    // Most connections have come back from nowhere.
+    element.hidden = Boolean(query.socket_id) && !told.items.length;
     refill(body, silentNodes(told), told.items.length ? table(
       ['Time', ...(query.channel ? ['Connection', 'Client'] : ['Channel', 'Client']), 'Was sent', 'What has become of it', ...(status?.cluster ? ['Node'] : [])],
       told.items.map((item) => [
