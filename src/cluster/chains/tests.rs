@@ -1,8 +1,7 @@
 use super::super::chain::ChainPage;
 use super::super::chain::tests::{TIMES, word};
 use super::*;
-use crate::channel::NodeId;
-use crate::protocol::{ChannelName, Frame};
+use crate::protocol::ChannelName;
 
 fn subject(n: usize) -> Subject {
     Subject::Channel { app: "1".into(), channel: ChannelName::parse(&format!("c{n}"), 164).unwrap() }
