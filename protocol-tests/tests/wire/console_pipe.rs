@@ -43,7 +43,8 @@ fn a_rule_tells_what_it_has_done() {
         [&paced["reason"], &paced["to"], &paced["number"]],
         [&json!("pace"), &json!("mirror"), &json!(3)]
     );
-    let scraped = ask(&console.admin, "GET", "/metrics", "").text();
+    let answer = ask(&console.admin, "GET", "/metrics", "");
+    let scraped = answer.text();
     for (rule, result, count) in
         [(0, "heard", 1), (0, "sent", 2), (0, "payload", 1), (1, "pace", 3), (2, "heard", 5)]
     {

@@ -139,7 +139,8 @@ fn the_pages_of_development_mode_lead_to_it() {
     let followed = "Host: localhost\r\nSec-Fetch-Site: same-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
     assert_eq!(ask(&admin, "GET", "/console/", followed).status, 401, "it asks for credentials");
     for path in ["/", "/stream", "/mirror"] {
-        let page = ask(&target, "GET", path, "Host: localhost\r\n").text();
+        let answer = ask(&target, "GET", path, "Host: localhost\r\n");
+        let page = answer.text();
         assert!(page.contains("id=\"console\"") && !page.contains("token"), "{path}");
     }
     let off = [("HELIOSTAT_ADMIN_ENABLED", "false")];
