@@ -346,7 +346,7 @@ fn an_hour_of_figures_begins() {
     assert_eq!(overview["samples"][0].as_array().unwrap().len(), columns.len());
     assert_eq!(
         (&columns[0], &columns[1], &overview["scope"]),
-        (&json!("at"), &json!("connections"), &json!("node"))
+        (&json!("at"), &json!("connections"), &json!("cluster"))
     );
     let nobody = ask(&console.admin, "GET", "/console/api/overview?app=nobody", &bearer(TOKEN));
     assert_eq!(nobody.status, 404);
