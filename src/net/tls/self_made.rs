@@ -213,15 +213,33 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn path(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("heliostat-self-made-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        folder.join("data").join("lan.pem")
+    /// A folder of a test's own, which goes with it.
+    struct CertificateFolder(PathBuf);
+
+    impl CertificateFolder {
+        fn new(name: &str) -> Self {
+            let name = format!("heliostat-self-made-{}-{name}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            let _ = fs::remove_dir_all(&folder);
+            CertificateFolder(folder)
+        }
+
+        /// A place in it, in a folder that is not there yet.
+        fn path(&self) -> PathBuf {
+            self.0.join("data").join("lan.pem")
+        }
+    }
+
+    impl Drop for CertificateFolder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
 
     #[test]
     fn it_is_remembered_until_it_runs_out_or_the_machine_is_elsewhere() {
-        let path = path("kept");
+        let folder = CertificateFolder::new("kept");
+        let path = folder.path();
         let (home, work) = (address("192.168.1.20"), address("10.0.0.5"));
         let first = self_made(&path, &[home], NOW).unwrap();
         assert!(first.is_new && first.fingerprint.len() == 32 * 3 - 1, "{first:?}");
@@ -239,7 +257,8 @@ mod tests {
 
     #[test]
     fn what_others_can_read_is_made_anew_and_what_is_not_ours_is_left() {
-        let path = path("foreign");
+        let folder = CertificateFolder::new("foreign");
+        let path = folder.path();
         let first = self_made(&path, &[], NOW).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let second = self_made(&path, &[], NOW).unwrap();
@@ -268,7 +287,8 @@ mod tests {
 
     #[test]
     fn of_several_brokers_that_start_at_once_one_makes_it() {
-        let path = path("together");
+        let folder = CertificateFolder::new("together");
+        let path = folder.path();
         let made: Vec<SelfMadeCertificate> = std::thread::scope(|scope| {
             let starts: Vec<_> =
                 (0..8).map(|_| scope.spawn(|| self_made(&path, &[], NOW).unwrap())).collect();
