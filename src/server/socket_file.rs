@@ -6,11 +6,15 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::passed_place::PassedPlace;
 use crate::files::{folder_of, turn_in};
+
+/// How long is waited for others that take a place in the same folder, which takes each no time to speak of.
+const TURN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The file of a Unix socket that this process listens at. Dropping it removes the file, unless another has taken the
 /// path meanwhile. The socket must not be closed before, for until then nobody else's file can be taken for this one.
@@ -62,7 +66,7 @@ pub(super) fn listen(
     backlog: i32,
 ) -> Result<(UnixListener, SocketFile), SocketFileError> {
     // Held until the file is ours, so that of several brokers that find a file left none takes that of another for it.
-    let _turn = turn_in(folder_of(path));
+    let _turn = turn_in(folder_of(path), TURN_PATIENCE);
     make_room(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

@@ -8,6 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,6 +27,9 @@ const VALID_SECONDS: u64 = 397 * DAY_SECONDS;
 
 /// One that is not valid for so long any more is made anew.
 const RENEWED_SECONDS: u64 = 30 * DAY_SECONDS;
+
+/// How long is waited for another broker that makes one, whose disk may be slow.
+const TURN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Addresses of it: those of now, and of the networks where the machine was before.
 const MOST_ADDRESSES: usize = 16;
@@ -128,7 +132,7 @@ pub(crate) fn self_made(
     let folder = files::folder_of(path);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     // Of several brokers that start at once one makes it, and the others find it.
-    let _turn = files::turn_in(folder);
+    let _turn = files::turn_in(folder, TURN_PATIENCE);
     let kept = kept(path).map_err(failed)?;
     if let Some(head) = kept.as_ref().filter(|head| will_do(head)) {
         return Ok(head.certificate(path, false));
