@@ -186,12 +186,12 @@ mod tests {
     use super::*;
 
     /// Tells that it has begun, and is done when it is told.
-    struct Held {
+    struct HeldFiles {
         begin: mpsc::Sender<()>,
         released: Mutex<mpsc::Receiver<ControlAnswer>>,
     }
 
-    impl ConfigFiles for Held {
+    impl ConfigFiles for HeldFiles {
         fn plan(&self) -> Result<ReloadPlan, String> {
             Err(self.reload().unwrap_or_default())
         }
@@ -207,7 +207,7 @@ mod tests {
         let (begin, begun) = mpsc::channel();
         let (release, released) = mpsc::channel();
         let released = Mutex::new(released);
-        let reloads = Reloads::new(Supervision::default(), Held { begin, released });
+        let reloads = Reloads::new(Supervision::default(), HeldFiles { begin, released });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (mut first, mut second) = (pin!(reloads.reload()), pin!(reloads.reload()));
