@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::admin::{TOKEN, ask, bearer};
+use crate::admin::ask;
 use crate::console::Console;
 use crate::eventually;
 
@@ -39,10 +39,9 @@ fn a_rule_tells_what_it_has_done() {
         [&json!("cam-1"), &json!("frame"), &json!(1)]
     );
     assert_eq!([&dropped["reason"], &dropped["to"]], [&json!("payload"), &Value::Null]);
-    assert_eq!(
-        [&paced["reason"], &paced["to"], &paced["number"]],
-        [&json!("pace"), &json!("mirror"), &json!(3)]
-    );
+    assert_eq!([&paced["reason"], &paced["to"]], [&json!("pace"), &json!("mirror")]);
+    // A sample may have been taken in between: then it is the first behind that.
+    assert!((1..=3).contains(&paced["number"].as_u64().unwrap()), "{paced}");
     let answer = ask(&console.admin, "GET", "/metrics", "");
     let scraped = answer.text();
     for (rule, result, count) in
@@ -62,5 +61,4 @@ fn a_rule_tells_what_it_has_done() {
     assert_eq!(counts(&rules()[1]), [json!(5), json!(2)]);
     let others = console.show("/pipe");
     assert_eq!([&others["hooks"], &others["backends"]["connected"]], [&json!([]), &json!(0)]);
-    let _ = ask(&console.admin, "GET", "/console/api/status", &bearer(TOKEN));
 }

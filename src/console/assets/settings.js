@@ -64,7 +64,7 @@ async function compare(place, done = null) {
       }
     }, { kind: 'primary' }) : null;
     fill(place, head, answer, plan.changes ? null : make('p.hint', { textContent: 'The files have what runs: a reload would change nothing.' }), changes(plan),
-      plan.warnings.map((warning) => make('p.hint', { textContent: `Warning: ${warning}` })), act);
+      plan.warnings.map((warning) => make('p.hint', { textContent: `Warning: ${warning}` })), act && make('p', {}, act));
   } catch (error) {
     fill(place, head, answer, problem('The files cannot be put in force', error.message));
   }
