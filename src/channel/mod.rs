@@ -294,7 +294,12 @@ impl Channel {
 
     /// How many connections are subscribed, on all nodes.
     pub(crate) fn subscription_count(&self) -> usize {
-        self.subscribers.count() + self.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.count())
+        self.subscribers.count() + self.subscribed_elsewhere()
+    }
+
+    /// How many of them are on other nodes.
+    pub(crate) fn subscribed_elsewhere(&self) -> usize {
+        self.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.count())
     }
 
     /// Whether nobody at all is subscribed, on any node, so that the next subscription occupies the channel and the end of

@@ -40,6 +40,9 @@ pub(super) struct TailArguments {
     /// Only what has this text in its payload, name or reason.
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
+    /// Only of this node of a cluster, by its name or id.
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
     /// End after so many lines.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     lines: Option<u64>,
@@ -63,6 +66,7 @@ impl TailArguments {
             ("socket_id", self.socket.as_deref()),
             ("user_id", self.user.as_deref()),
             ("text", self.text.as_deref()),
+            ("node", self.node.as_deref()),
         ] {
             if let Some(value) = value {
                 filter[name] = value.into();
@@ -110,8 +114,9 @@ fn show(tail: &TailArguments, style: Style, out: &mut impl std::io::Write) -> Re
                     return Ok(());
                 }
             }
-            if let Some(missed) = missed(&told).filter(|_| !tail.admin.json)
-                && writeln!(out, "{missed}").and_then(|()| out.flush()).is_err()
+            let beside = missed(&told).or_else(|| silent(&told));
+            if let Some(beside) = beside.filter(|_| !tail.admin.json)
+                && writeln!(out, "{beside}").and_then(|()| out.flush()).is_err()
             {
                 return Ok(());
             }
@@ -159,7 +164,9 @@ fn channels_of(app: &str) -> String {
 fn line_of(entry: &Json, alike: Option<&str>, style: Style) -> String {
     let text = |name: &str| entry[name].as_str().map(harmless);
     let mut line = format!("{}  {}", time_of(&entry["at"]), what_of(entry, style));
-    for name in ["app", "socket_id", "user_id", "channel", "to_socket", "event", "method", "path", "url"] {
+    for name in
+        ["node_name", "app", "socket_id", "user_id", "channel", "to_socket", "event", "method", "path", "url"]
+    {
         if let Some(value) = text(name) {
             let _ = write!(line, "  {value}");
         }
@@ -182,8 +189,14 @@ fn line_of(entry: &Json, alike: Option<&str>, style: Style) -> String {
         }
         (Some(number), _) => {
             let _ = write!(line, "  received by {number}");
+            if let Some(others @ 1..) = entry["receivers_elsewhere"].as_u64() {
+                let _ = write!(line, " ({others} on other nodes)");
+            }
         }
         (None, _) => {}
+    }
+    if let Some(lost) = entry["out_of_reach"].as_u64() {
+        let _ = write!(line, "  {} on other nodes out of reach", count(lost, "connection"));
     }
     if let Some(data) = entry["data"]["text"].as_str() {
         let shown: String = data.chars().take(PAYLOAD_CHARS).collect();
@@ -225,6 +238,14 @@ fn missed(told: &Json) -> Option<String> {
     let left_out: u64 = told["left_out"].as_object()?.values().filter_map(Json::as_u64).sum();
     let all = left_out + told["missed"].as_u64().unwrap_or_default();
     (all > 0).then(|| format!("({all} more are not shown: too many in this second)"))
+}
+
+/// Of which nodes nothing is heard, if that has just been told.
+fn silent(told: &Json) -> Option<String> {
+    let silent = told["silent"].as_array().filter(|silent| !silent.is_empty())?;
+    let names: Vec<String> = silent.iter().filter_map(|node| node["name"].as_str()).map(harmless).collect();
+    let why = silent.iter().find_map(|node| node["why"].as_str()).map(harmless).unwrap_or_default();
+    Some(format!("(nothing is heard of what happens on {}: {why})", names.join(", ")))
 }
 
 #[cfg(test)]
@@ -373,5 +394,27 @@ mod tests {
         let told = json!({ "entries": [], "left_out": { "events": 3 }, "missed": 2 });
         assert_eq!(missed(&told).unwrap(), "(5 more are not shown: too many in this second)");
         assert_eq!(missed(&json!({ "left_out": {}, "missed": 0 })), None);
+    }
+
+    #[test]
+    fn entries_name_their_node_and_nodes_of_which_nothing_is_heard_are_told() {
+        let event = json!({
+            "at": 0, "kind": "events", "what": "event", "node": "00ff", "node_name": "b\u{1b}", "app": "1001",
+            "channel": "a", "event": "e", "receivers": 3, "receivers_elsewhere": 2,
+        });
+        assert_eq!(
+            line_of(&event, None, Style::Plain),
+            "00:00:00.000  event         b\u{fffd}  1001  a  e  received by 3 (2 on other nodes)"
+        );
+        let mut cut_off = event.clone();
+        (cut_off["receivers"], cut_off["receivers_elsewhere"], cut_off["out_of_reach"]) =
+            (1.into(), 0.into(), 2.into());
+        let told = line_of(&cut_off, None, Style::Plain);
+        assert!(told.ends_with("  received by 1  2 connections on other nodes out of reach"), "{told}");
+        let nodes = json!({ "type": "nodes", "passing": [], "silent": [
+            { "node": "1", "name": "b", "why": "it is too busy" }, { "node": "2", "name": "c", "why": "it is too busy" },
+        ] });
+        assert_eq!(silent(&nodes).unwrap(), "(nothing is heard of what happens on b, c: it is too busy)");
+        assert_eq!(silent(&json!({ "type": "nodes", "silent": [] })), None);
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::channel::NodeId;
-use crate::hub::{HandedOver, NameWord};
+use crate::hub::{FeedWord, HandedOver, NameWord};
 use crate::protocol::{Frame, SocketId, SocketTag};
 use crate::recovery::NoteNumber;
 use crate::video::{FilmingClaim, KeyframesWanted};
@@ -81,6 +81,8 @@ pub(crate) enum Content {
     FilmingClaimed { app: Arc<str>, claim: Box<FilmingClaim> },
     /// To one node: what those who run the broker want to know of it; and to the one that has asked: what it is told.
     Question { number: u64, word: QuestionWord },
+    /// On the subject of state, or to one node: what viewers want to hear of, and what has happened.
+    OfFeed(FeedWord),
     /// On the subject of a channel with a history: the node has accepted events before that it could not keep.
     EventsLost,
 }
@@ -200,6 +202,8 @@ const CLIENT_NAME: u8 = 13;
 const KEYFRAMES_WANTED: u8 = 14;
 const FILMING_CLAIMED: u8 = 15;
 const QUESTION: u8 = 16;
+const FEED_WANTED: u8 = 18;
+const FEED_PASSED: u8 = 19;
 
 const NAME_WAS_THERE: u8 = 0;
 const NAME_TAKEN: u8 = 1;
@@ -271,6 +275,7 @@ impl Envelope {
                 out.number(*number);
                 word.write(&mut out);
             }
+            Content::OfFeed(word) => out.bytes(word.bytes()),
         }
         out.finish()
     }
@@ -346,6 +351,8 @@ impl Envelope {
                 Content::Question { number, word: QuestionWord::read(&mut fields)? }
             }
             EVENTS_LOST => Content::EventsLost,
+            FEED_WANTED => Content::OfFeed(FeedWord::Wanted(fields.bytes()?)),
+            FEED_PASSED => Content::OfFeed(FeedWord::Passed(fields.bytes()?)),
             other => return Err(Unreadable::Kind(other)),
         };
         Ok(Envelope { from, content })
@@ -371,6 +378,8 @@ impl Content {
             Content::FilmingClaimed { .. } => FILMING_CLAIMED,
             Content::Question { .. } => QUESTION,
             Content::EventsLost => EVENTS_LOST,
+            Content::OfFeed(FeedWord::Wanted(_)) => FEED_WANTED,
+            Content::OfFeed(FeedWord::Passed(_)) => FEED_PASSED,
         }
     }
 
@@ -392,6 +401,7 @@ impl Content {
                     frame.websocket().len()
                 }
                 Content::HandedOver { handed: HandedOver::Kept { events, .. }, .. } => events.bytes(),
+                Content::OfFeed(word) => word.bytes().len(),
                 Content::HandedOver { .. }
                 | Content::ClientName { .. }
                 | Content::KeyframesWanted { .. }

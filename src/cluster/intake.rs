@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::channel::{Change, NodeId};
-use crate::hub::{HandedOver, Hub, NameWord, Notice};
+use crate::hub::{FeedWord, HandedOver, Hub, NameWord, Notice};
 
 use super::adapter::{Adapter, Link, Subject, Word};
 use super::awaited::NumberedAs;
@@ -304,6 +304,10 @@ impl<A: Adapter> WordReader<A> {
             (Subject::Node(_) | Subject::State, Content::FilmingClaimed { app, claim }) => {
                 self.hub.filming_claimed_elsewhere(&app, &claim, from);
             }
+            (Subject::State, Content::OfFeed(word @ FeedWord::Wanted(_)))
+            | (Subject::Node(_), Content::OfFeed(word @ FeedWord::Passed(_))) => {
+                self.take_of_feed(from, word);
+            }
             (Subject::Node(_), Content::ClientName { number, word }) => match word {
                 NameWord::Taken { turn } => self.hub.name_taken_elsewhere(number, (from, turn)),
                 NameWord::WasThere => self.hub.name_was_there_elsewhere(number),
@@ -313,6 +317,15 @@ impl<A: Adapter> WordReader<A> {
             }
             // Not where it belongs.
             _ => self.node.counts.lost(Loss::Unreadable, 1),
+        }
+    }
+
+    /// A node says what its viewers want to hear of, or what has happened. Nobody is told anything who is not known to be a node.
+    fn take_of_feed(&self, from: NodeId, word: FeedWord) {
+        if self.node.peers.lock().peer(from).is_some() {
+            self.hub.feed_word_from_elsewhere(from, word);
+        } else {
+            self.node.counts.lost(Loss::Departed, 1);
         }
     }
 
@@ -475,6 +488,7 @@ pub(super) fn kind_of(content: &Content) -> WordKind {
     match content {
         Content::Notice(_) => WordKind::Notice,
         Content::Question { .. } => WordKind::Question,
+        Content::OfFeed(_) => WordKind::Feed,
         Content::Event(_) | Content::EventsLost => WordKind::Event,
         Content::Heartbeat(_) | Content::Goodbye => WordKind::Heartbeat,
         Content::Facts(_) => WordKind::Facts,

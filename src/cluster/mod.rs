@@ -25,6 +25,7 @@ mod engine_url;
 pub(crate) mod envelope;
 mod event_numbers;
 pub(crate) mod failure;
+mod feed_words;
 mod fetches;
 mod following;
 pub mod fuzzing;

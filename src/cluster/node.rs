@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::channel::{Fact, NodeId};
 use crate::event::BackendDemand;
 use crate::hub::{
-    AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, Hub, IdDigest, NameWord, Outgoing,
+    AppState, Bus, BusAway, Carriage, Claim, ClaimedBefore, FeedWord, Hub, IdDigest, NameWord, Outgoing,
     OutgoingNotice, Recalled, StreamPart, Taken, unix_ms,
 };
 use crate::protocol::{ChannelName, Form, Frame, SocketId, SocketTag};
@@ -568,6 +568,10 @@ impl<A: Adapter> Bus for ClusterNode<A> {
 
     fn carry_notice(&self, notice: &OutgoingNotice<'_>) {
         self.say_notice(notice);
+    }
+
+    fn say_of_feed(&self, to: Option<NodeId>, word: FeedWord) -> bool {
+        self.say_if_idle(&to.map_or(Subject::State, Subject::Node), word)
     }
 
     fn is_away(&self) -> bool {

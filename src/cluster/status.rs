@@ -144,10 +144,12 @@ pub(crate) enum WordKind {
     Notice,
     /// Something is asked for those who run the broker, or answered.
     Question,
+    /// For viewers of the live feed.
+    Feed,
 }
 
 impl WordKind {
-    pub(crate) const COUNT: usize = 7;
+    pub(crate) const COUNT: usize = 8;
     pub(crate) const ALL: [WordKind; Self::COUNT] = [
         WordKind::Event,
         WordKind::Facts,
@@ -156,6 +158,7 @@ impl WordKind {
         WordKind::Direct,
         WordKind::Notice,
         WordKind::Question,
+        WordKind::Feed,
     ];
 
     /// What the metrics call it.
@@ -168,6 +171,7 @@ impl WordKind {
             WordKind::Direct => "direct",
             WordKind::Notice => "notice",
             WordKind::Question => "question",
+            WordKind::Feed => "feed",
         }
     }
 }

@@ -95,8 +95,14 @@ pub(super) async fn begin(
     })?;
     let messages =
         messages.max_frame_size(MESSAGE_BYTES).aggregate_continuations().max_continuation_size(MESSAGE_BYTES);
-    let viewing =
-        Viewing { console: Arc::clone(console), viewer, session, silent_for: Duration::ZERO, messages: 0 };
+    let viewing = Viewing {
+        console: Arc::clone(console),
+        viewer,
+        session,
+        silent_for: Duration::ZERO,
+        messages: 0,
+        told_of_nodes: None,
+    };
     let peer = request.peer_addr().map(tracing::field::display);
     info!(peer, viewers = console.feed().figures().viewers, "a viewer of the console's feed has come");
     actix_web::rt::spawn(viewing.run(messages, unread));
@@ -124,6 +130,8 @@ struct Viewing {
     silent_for: Duration,
     /// That it has sent since the last batch.
     messages: u32,
+    /// What it was told last of the other nodes.
+    told_of_nodes: Option<Arc<String>>,
 }
 
 /// Why a viewer is served no longer.
@@ -193,6 +201,13 @@ impl Viewing {
         if tick.is_multiple_of(PING_EVERY) {
             self.session.ping(b"").await.map_err(|_| ViewEnd::Gone)?;
         }
+        let told = self.console.around.told();
+        if let Some(told) = &told
+            && self.told_of_nodes.as_ref().is_none_or(|before| !Arc::ptr_eq(before, told))
+        {
+            self.send(told).await?;
+            self.told_of_nodes = Some(Arc::clone(told));
+        }
         let batch = self.viewer.next();
         if batch.is_empty() { Ok(()) } else { self.send(&written(&batch)).await }
     }
@@ -247,6 +262,7 @@ fn hello(console: &Console) -> String {
         "type": "hello",
         "version": env!("CARGO_PKG_VERSION"),
         "node": console.node(),
+        "node_name": console.feed().place().map(|place| &place.name),
         "kinds": FeedKind::ALL.map(FeedKind::name),
         "entry_text_bytes": ENTRY_TEXT_BYTES,
         "entries_per_second": VIEWER_ENTRIES_PER_SECOND,

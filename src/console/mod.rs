@@ -5,6 +5,7 @@
 
 mod answer;
 mod answering;
+mod around;
 mod asked;
 mod assets;
 mod channels;
@@ -40,15 +41,16 @@ use tracing::info;
 use crate::admin::ControlRoutes;
 use crate::auth::request::Query;
 use crate::cluster::ClusterView;
-use crate::feed::{ENTRY_TEXT_BYTES, Feed, VIEWER_ENTRIES_PER_SECOND, VIEWERS};
+use crate::feed::{ENTRY_TEXT_BYTES, Feed, FeedPlace, VIEWER_ENTRIES_PER_SECOND, VIEWERS};
 use crate::http::{BodyBounds, UnfinishedBodies, body};
-use crate::hub::{AppState, Hub, unix_ms};
+use crate::hub::{AppState, FeedHearer, Hub, unix_ms};
 use crate::node::Readiness;
 use crate::pipe::wire::PipeWire;
 use crate::pipe::{HookFigures, RuleBook};
 use crate::webhook::Webhooks;
 
 use answer::{ConsoleError, done};
+use around::FeedAround;
 use elsewhere::OtherNodes;
 use everywhere::AskedOfApp;
 use merged::ListOf;
@@ -76,6 +78,8 @@ pub(crate) struct Console {
     reload: OnceLock<Arc<dyn ConfigReload>>,
     overview: Arc<Overview>,
     others: OtherNodes,
+    /// What is heard of other nodes, for viewers.
+    around: Arc<FeedAround>,
     bounds: BodyBounds,
     started: Instant,
 }
@@ -120,6 +124,11 @@ impl Console {
         let unfinished = Arc::new(UnfinishedBodies::new(UNFINISHED_BYTES));
         let bounds = BodyBounds { bytes: BODY_BYTES, timeout: body_timeout, unfinished };
         watchers.listen_to_strangers(&hub);
+        let around = FeedAround::new();
+        if let Some(cluster) = readiness.cluster() {
+            watchers.feed().set_place(FeedPlace::new(&cluster.me.to_string(), &cluster.name));
+            hub.hear_feed_words(Arc::clone(&around) as Arc<dyn FeedHearer>);
+        }
         let overview = Arc::default();
         Console {
             hub,
@@ -134,6 +143,7 @@ impl Console {
             reload: OnceLock::new(),
             overview,
             others: OtherNodes::new(cluster),
+            around,
             bounds,
             started: Instant::now(),
         }

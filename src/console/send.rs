@@ -12,12 +12,16 @@ use super::channels::blocking;
 use super::list::socket;
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::http::{batch_events, publish_for_operator};
-use crate::hub::{AppState, ListedChannel};
+use crate::hub::{AppState, EventReach, ListedChannel};
 use crate::protocol::event_name::check_published;
 use crate::protocol::json::Data;
 
 /// Channels without subscribers that are told of.
 const WARNINGS: usize = 5;
+
+/// What is said where the one that it is for is no connection of this node.
+const SENT_ELSEWHERE: &str =
+    "it is no connection of this node: the one that may have it was told, and does not say whether it has";
 
 /// Channels that are looked at for one that is nearly called so.
 const LOOKED_AT: usize = 10_000;
@@ -41,19 +45,34 @@ impl Console {
             None => vec![body(asked)?],
         };
         let published = publish_for_operator(&self.hub, app, &bodies).await?;
+        let is_away = self.hub.bus().is_some_and(|bus| bus.is_away());
         let (mut channels, mut unheard) = (Map::new(), Vec::new());
+        let (mut all, mut all_elsewhere, mut out_of_reach) = (0, 0, 0);
         for event in &published {
             let mut told = event.attributes.clone();
-            told["receivers"] = event.receivers.into();
+            let EventReach { here, elsewhere } = event.reach;
+            let reached = if is_away { 0 } else { elsewhere };
+            let receivers = here + reached;
+            (all, all_elsewhere) = (all + receivers, all_elsewhere + reached);
+            out_of_reach += elsewhere - reached;
+            told["receivers"] = receivers.into();
             let name = event.channel.as_str();
-            if event.receivers == 0 && !channels.contains_key(name) && unheard.len() < WARNINGS {
+            if here + elsewhere == 0 && !channels.contains_key(name) && unheard.len() < WARNINGS {
                 unheard.push(name.to_owned());
             }
             channels.insert(name.to_owned(), told);
         }
-        let warnings = if unheard.is_empty() { Vec::new() } else { warnings(app, unheard).await? };
-        let receivers: usize = published.iter().map(|event| event.receivers).sum();
-        Ok(json!({ "receivers": receivers, "channels": channels, "warnings": warnings }))
+        let mut warnings = if unheard.is_empty() { Vec::new() } else { warnings(app, unheard).await? };
+        if out_of_reach > 0 {
+            warnings.push(format!(
+                "the other nodes cannot be reached: {out_of_reach} more that are subscribed there did not receive it"
+            ));
+        }
+        let mut told = json!({ "receivers": all, "channels": channels, "warnings": warnings });
+        if self.feed().place().is_some() {
+            told["receivers_elsewhere"] = all_elsewhere.into();
+        }
+        Ok(told)
     }
 
     fn send_to_socket(
@@ -75,8 +94,10 @@ impl Console {
         }
         let to = Destination::Connection(named);
         let event = AcceptedEvent { source: Source::Pipe, to, name: name.into(), data, raw: None };
+        let is_here = self.hub.sockets().worker_of(app.index(), named).is_some();
         if self.hub.accept(app, &event) {
-            Ok(json!({ "receivers": 1, "channels": {}, "warnings": [] }))
+            let warnings = if is_here { Vec::new() } else { vec![SENT_ELSEWHERE] };
+            Ok(json!({ "receivers": 1, "channels": {}, "warnings": warnings }))
         } else {
             Err(ConsoleError::Nothing { what: "connection", name: id.to_owned() })
         }

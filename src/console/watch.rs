@@ -6,7 +6,7 @@ use crate::connection::Ending;
 use crate::diagnosis::Diagnosis;
 use crate::event::{AcceptedEvent, Destination};
 use crate::feed::{Feed, FeedDetails, FeedKind, FeedSubject, ShownCause, ShownPayload, beginning};
-use crate::hub::{AppState, Hub, Listener, Notice, Refused, UnknownAppListener};
+use crate::hub::{AppState, EventReach, Hub, Listener, Notice, Refused, UnknownAppListener};
 use crate::protocol::{ChannelName, SocketId};
 
 /// The kinds that a listener of an app tells of.
@@ -30,7 +30,7 @@ impl AppWatch {
         AppWatch { feed, app_id: app_id.to_owned() }
     }
 
-    fn tell_event(&self, app: &AppState, kind: FeedKind, event: &AcceptedEvent<'_>) {
+    fn tell_event(&self, app: &AppState, kind: FeedKind, event: &AcceptedEvent<'_>, hub: Option<&Hub>) {
         let (sender, to) = (event.source.socket_id(), to_socket(event));
         let subject = FeedSubject {
             channel: event.channel().map(ChannelName::as_str),
@@ -45,16 +45,21 @@ impl AppWatch {
                 Destination::Subscribers { except, .. } => except,
                 Destination::Listeners { .. } | Destination::Connection(_) => None,
             };
+            let EventReach { here, elsewhere } = app.reach(&event.to);
+            let is_away = hub.and_then(Hub::bus).is_some_and(|bus| bus.is_away());
+            let (reached, out_of_reach) = if is_away { (0, elsewhere) } else { (elsewhere, 0) };
             FeedDetails {
-                what: if kind == FeedKind::Pipe { "sent" } else { "event" },
+                what: if kind == FeedKind::Pipe { "sent" } else { "event" }.into(),
                 channel: subject.channel.map(Into::into),
                 event: Some(beginning(&event.name).into()),
                 socket_id: sender.map(text_of),
                 to_socket: to.map(text_of),
                 except: except.map(text_of),
                 user_id: subject.user.map(Into::into),
-                source: Some(event.source.name()),
-                receivers: Some(if to.is_some() { 1 } else { app.receivers(&event.to) }),
+                source: Some(event.source.name().into()),
+                receivers: Some(if to.is_some() { 1 } else { here + reached }),
+                receivers_elsewhere: self.feed.place().filter(|_| to.is_none()).map(|_| reached),
+                out_of_reach: (out_of_reach > 0).then_some(out_of_reach),
                 data: Some(data),
                 kept,
                 ..FeedDetails::default()
@@ -68,9 +73,9 @@ impl Listener for AppWatch {
         false
     }
 
-    fn notice(&self, _: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
+    fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {
         match notice {
-            Notice::Event(event) => self.tell_event(app, FeedKind::Events, event),
+            Notice::Event(event) => self.tell_event(app, FeedKind::Events, event, Some(hub)),
             Notice::SocketOpened(socket) => {
                 tell_of_socket(&self.feed, app, ("opened", *socket), None, FeedDetails::default);
             }
@@ -122,7 +127,7 @@ impl Listener for AppWatch {
     }
 
     fn overheard(&self, app: &AppState, event: &AcceptedEvent<'_>) {
-        self.tell_event(app, FeedKind::Pipe, event);
+        self.tell_event(app, FeedKind::Pipe, event, None);
     }
 }
 
@@ -162,7 +167,7 @@ fn tell_of_socket(
     let subject =
         FeedSubject { socket: Some(socket), user, ..FeedSubject::in_app(FeedKind::Connections, app.id()) };
     feed.tell(&subject, || FeedDetails {
-        what,
+        what: what.into(),
         socket_id: Some(text_of(socket)),
         user_id: user.map(Into::into),
         ..details()
@@ -182,7 +187,7 @@ fn tell_of_subscription(
         ..FeedSubject::in_app(FeedKind::Subscriptions, app.id())
     };
     feed.tell(&subject, || FeedDetails {
-        what,
+        what: what.into(),
         channel: Some(channel.as_str().into()),
         socket_id: Some(text_of(socket)),
         user_id: user.map(Into::into),
@@ -201,8 +206,12 @@ fn tell_of_channel(
         channel: Some(channel.as_str()),
         ..FeedSubject::in_app(FeedKind::Subscriptions, app.id())
     };
-    let details =
-        || FeedDetails { what, channel: Some(channel.as_str().into()), count, ..FeedDetails::default() };
+    let details = || FeedDetails {
+        what: what.into(),
+        channel: Some(channel.as_str().into()),
+        count,
+        ..FeedDetails::default()
+    };
     feed.tell(&subject, details);
 }
 
@@ -213,7 +222,7 @@ fn tell_of_member(feed: &Feed, app: &AppState, what: &'static str, (channel, use
         ..FeedSubject::in_app(FeedKind::Members, app.id())
     };
     feed.tell(&subject, || FeedDetails {
-        what,
+        what: what.into(),
         channel: Some(channel.as_str().into()),
         user_id: Some(user.into()),
         ..FeedDetails::default()
@@ -229,7 +238,7 @@ fn tell_of_refusal(feed: &Feed, app: Option<&str>, refused: &Refused<'_>) {
             let channel = refusal.subscription.as_ref().map(|(channel, _)| channel.as_str());
             let subject = FeedSubject { channel, socket: Some(*socket_id), ..subject };
             feed.tell(&subject, || FeedDetails {
-                what: "message",
+                what: "message".into(),
                 socket_id: Some(text_of(*socket_id)),
                 channel: channel.map(shown),
                 code: refusal.code.code(),
@@ -239,7 +248,7 @@ fn tell_of_refusal(feed: &Feed, app: Option<&str>, refused: &Refused<'_>) {
             });
         }
         Refused::Connection { key, code, reason, diagnosis } => feed.tell(&subject, || FeedDetails {
-            what: "connection",
+            what: "connection".into(),
             key: key.map(shown),
             code: Some(code.code()),
             reason: Some(shown(reason)),
@@ -247,7 +256,7 @@ fn tell_of_refusal(feed: &Feed, app: Option<&str>, refused: &Refused<'_>) {
             ..FeedDetails::default()
         }),
         Refused::Request { method, path, status, reason, diagnosis } => feed.tell(&subject, || FeedDetails {
-            what: "request",
+            what: "request".into(),
             method: Some(shown(method)),
             path: Some(shown(path)),
             status: Some(*status),

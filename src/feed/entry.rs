@@ -1,13 +1,13 @@
 //! One thing that happened, as viewers are told of it.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::subject::own_socket;
-use super::{FeedKind, FeedSubject};
+use super::{FeedKind, FeedPlace, FeedSubject};
 use crate::protocol::json::Data;
 
 /// Bytes of a text that are shown: of a longer one it is said how long it is.
@@ -18,10 +18,11 @@ const KEPT_PAYLOAD_BYTES: usize = 1024 * 1024;
 
 /// What an entry says beyond its number, time and kind. Which members it has depends on `what`; those it has not are left
 /// out in JSON.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct FeedDetails {
     /// What happened.
-    pub(crate) what: &'static str,
+    pub(crate) what: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) app: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,10 +42,16 @@ pub(crate) struct FeedDetails {
     pub(crate) user_id: Option<Box<str>>,
     /// Where an event came from.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) source: Option<&'static str>,
+    pub(crate) source: Option<Cow<'static, str>>,
     /// Connections that an event was for, on all nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) receivers: Option<usize>,
+    /// How many of these are on other nodes, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) receivers_elsewhere: Option<usize>,
+    /// Connections on other nodes that it would have been for, while those cannot be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) out_of_reach: Option<usize>,
     /// The number of a channel's subscriptions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) count: Option<usize>,
@@ -83,14 +90,14 @@ pub(crate) struct FeedDetails {
 }
 
 /// The cause of a refusal, for people and for programs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ShownCause {
     pub(crate) name: Cow<'static, str>,
     pub(crate) sentence: Box<str>,
 }
 
 /// What is shown of a payload.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum ShownPayload {
     /// A text as subscribers are sent it, or its beginning.
@@ -145,6 +152,24 @@ pub(crate) fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(ENTRY_TEXT_BYTES)]
 }
 
+/// One thing that happened, before it is given a number here.
+#[derive(Debug)]
+pub(super) struct ToldEntry {
+    pub(super) at: f64,
+    pub(super) kind: FeedKind,
+    pub(super) place: Option<Arc<FeedPlace>>,
+    pub(super) is_from_elsewhere: bool,
+    pub(super) details: FeedDetails,
+}
+
+#[cfg(test)]
+impl ToldEntry {
+    /// An event of this node, which is alone.
+    pub(super) fn of(details: FeedDetails) -> Self {
+        ToldEntry { at: 0.0, kind: FeedKind::Events, place: None, is_from_elsewhere: false, details }
+    }
+}
+
 /// One thing that happened.
 #[derive(Debug, Serialize)]
 pub(crate) struct FeedEntry {
@@ -154,6 +179,12 @@ pub(crate) struct FeedEntry {
     pub(crate) at: f64,
     #[serde(serialize_with = "kind_name")]
     pub(crate) kind: FeedKind,
+    /// Where it happened, unless this node is alone.
+    #[serde(flatten)]
+    pub(super) place: Option<Arc<FeedPlace>>,
+    /// Another node has told of it.
+    #[serde(skip)]
+    pub(super) is_from_elsewhere: bool,
     #[serde(flatten)]
     pub(crate) details: FeedDetails,
     /// Itself as JSON, written for the first viewer.
@@ -167,8 +198,9 @@ fn kind_name<S: serde::Serializer>(kind: &FeedKind, serializer: S) -> Result<S::
 }
 
 impl FeedEntry {
-    pub(super) fn new(seq: u64, at: f64, kind: FeedKind, details: FeedDetails) -> Self {
-        FeedEntry { seq, at, kind, details, json: OnceLock::new() }
+    pub(super) fn new(seq: u64, told: ToldEntry) -> Self {
+        let ToldEntry { at, kind, place, is_from_elsewhere, details } = told;
+        FeedEntry { seq, at, kind, place, is_from_elsewhere, details, json: OnceLock::new() }
     }
 
     /// The entry as viewers are sent it.
@@ -252,11 +284,22 @@ mod tests {
 
     #[test]
     fn what_an_entry_does_not_have_is_left_out() {
-        let details =
-            FeedDetails { what: "occupied", channel: Some("room".into()), ..FeedDetails::default() };
-        let entry = FeedEntry::new(3, 1.5, FeedKind::Subscriptions, details);
+        let details = || FeedDetails {
+            what: "occupied".into(),
+            channel: Some("room".into()),
+            ..FeedDetails::default()
+        };
+        let told = || ToldEntry { at: 1.5, kind: FeedKind::Subscriptions, ..ToldEntry::of(details()) };
+        let entry = FeedEntry::new(3, told());
         let expected = r#"{"seq":3,"at":1.5,"kind":"subscriptions","what":"occupied","channel":"room"}"#;
         assert_eq!(entry.json(), expected);
+        let place = Some(Arc::new(FeedPlace::new("00ff", "a")));
+        let in_cluster = FeedEntry::new(3, ToldEntry { place, ..told() });
+        assert!(
+            in_cluster.json().contains(r#""node":"00ff","node_name":"a","what""#),
+            "{}",
+            in_cluster.json()
+        );
         assert!(entry.holds("roo") && !entry.holds("occupied"));
     }
 }

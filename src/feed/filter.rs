@@ -1,9 +1,9 @@
 //! What one viewer wants to be told of.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::subject::own_socket;
-use super::{FeedEntry, FeedKind, FeedSubject};
+use super::{FeedEntry, FeedKind, FeedPlace, FeedSubject};
 use crate::event::Glob;
 use crate::protocol::SocketId;
 
@@ -19,21 +19,33 @@ pub(crate) struct FeedFilter {
     user: Option<String>,
     /// In lower case.
     text: Option<String>,
+    /// The id or the name of the only node that it wants to hear of.
+    node: Option<String>,
+    written: Box<WrittenFilter>,
 }
 
-/// The filter as viewers write it.
-#[derive(Debug, Default, Deserialize)]
+/// The filter as viewers write it, and nodes to each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WrittenFilter {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", skip_serializing)]
     _type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     kinds: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     app: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     socket_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
 }
 
 /// A filter that cannot be understood.
@@ -60,6 +72,7 @@ impl WrittenFilter {
     /// # Errors
     /// See [`BadFilter`].
     pub(crate) fn read(self) -> Result<FeedFilter, BadFilter> {
+        let written = Box::new(self.clone());
         // What is empty was left out of a form.
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let pattern = |member, text: Option<String>| {
@@ -82,6 +95,8 @@ impl WrittenFilter {
             socket: given(self.socket_id).map(socket).transpose()?,
             user: given(self.user_id),
             text: given(self.text).map(|text| text.to_lowercase()),
+            node: given(self.node),
+            written,
         })
     }
 }
@@ -90,6 +105,21 @@ impl FeedFilter {
     /// Bits of the kinds that it wants.
     pub(super) fn kinds(&self) -> u8 {
         self.kinds
+    }
+
+    /// As it was written.
+    pub(super) fn written(&self) -> &WrittenFilter {
+        &self.written
+    }
+
+    /// Whether it wants what happens on this node: any of them, unless it says which. A node that is alone has no place.
+    pub(super) fn wants_node(&self, place: Option<&FeedPlace>) -> bool {
+        self.node.as_ref().is_none_or(|node| place.is_some_and(|place| place.is(node)))
+    }
+
+    /// Whether it wants what happens on any node but this one.
+    pub(super) fn wants_others(&self, place: &FeedPlace) -> bool {
+        self.node.as_ref().is_none_or(|node| !place.is(node))
     }
 
     /// Whether it may want something of this app.
@@ -113,7 +143,9 @@ impl FeedFilter {
 
     /// Whether it wants this entry.
     pub(super) fn wants_entry(&self, entry: &FeedEntry) -> bool {
-        self.wants(&entry.subject()) && self.text.as_ref().is_none_or(|text| entry.holds(text))
+        self.wants(&entry.subject())
+            && self.wants_node(entry.place.as_deref())
+            && self.text.as_ref().is_none_or(|text| entry.holds(text))
     }
 }
 
@@ -153,6 +185,18 @@ mod tests {
             r#"{"user_id":"ann"}"#,
         ] {
             assert!(!read(json).unwrap().wants(&subject), "{json}");
+        }
+        let place = FeedPlace::new("00ff", "a");
+        for (json, expected) in [
+            ("{}", [true; 3]),
+            (r#"{"node":"a"}"#, [true, false, false]),
+            (r#"{"node":"b"}"#, [false, true, false]),
+        ] {
+            let filter = read(json).unwrap();
+            let wants =
+                [filter.wants_node(Some(&place)), filter.wants_others(&place), filter.wants_node(None)];
+            assert_eq!(wants, expected, "{json}");
+            assert_eq!(serde_json::to_string(filter.written()).unwrap(), json, "as it was written");
         }
         let channel = read(r#"{"channel":"*"}"#).unwrap();
         assert!(!channel.wants(&FeedSubject::of(FeedKind::Api)), "what is on no channel");

@@ -4,36 +4,54 @@
 //! are kept in one ring for all viewers; each reads it at its own pace, and hears how many it has missed where it was too
 //! slow. So nobody who tells waits for anybody who watches, and nothing is kept for a viewer alone. It knows neither the
 //! hub nor those who show entries.
+//!
+//! Where several nodes are one broker, each is a viewer of the others while it has viewers itself: what passes their filters is
+//! passed on to it, within a share, and told here as what has happened there.
 
+mod elsewhere;
 mod entry;
 mod filter;
+mod heard;
 mod kind;
 mod pace;
+mod passing;
+mod place;
 mod ring;
 mod subject;
 mod viewer;
+mod words;
 
 pub(crate) use entry::{
     ENTRY_TEXT_BYTES, FeedDetails, FeedEntry, KeptPayload, ShownCause, ShownPayload, beginning,
 };
 pub(crate) use filter::WrittenFilter;
+pub(crate) use heard::{FeedSources, NodeHearing};
 pub(crate) use kind::FeedKind;
+pub(crate) use passing::{Passing, WANTED_EVERY};
+pub(crate) use place::FeedPlace;
 pub(crate) use subject::FeedSubject;
 pub(crate) use viewer::{FeedBatch, FeedViewer, VIEWER_ENTRIES_PER_SECOND};
+pub(crate) use words::WORD_BYTES;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
+use elsewhere::LossesElsewhere;
+use entry::ToldEntry;
 use filter::FeedFilter;
 use pace::KindPace;
 use ring::{FeedExcerpt, FeedRing};
 
 /// Viewers at once.
 pub(crate) const VIEWERS: usize = 8;
+
+/// Other nodes at once whose viewers are told.
+const NODES: usize = 8;
 
 /// Entries of a kind that are made in a second, for all viewers. Of those beyond it their number is told.
 const ENTRIES_PER_SECOND: u32 = 2000;
@@ -49,18 +67,31 @@ pub(crate) struct Feed {
     ring: Mutex<FeedRing>,
     paces: [KindPace; FeedKind::ALL.len()],
     began: Instant,
+    /// This node, where it is one of several.
+    place: OnceLock<Arc<FeedPlace>>,
+    /// What was lost of other nodes.
+    elsewhere: LossesElsewhere,
+    /// Grows when viewers here want something else.
+    version: AtomicU64,
+    /// Told of that.
+    changed: Notify,
 }
 
 /// What is known of a viewer to those who tell: none wants anything before it has said what.
 #[derive(Debug, Default)]
 struct ViewerPlace {
-    filter: ArcSwapOption<FeedFilter>,
+    /// It wants what passes one of them.
+    filters: ArcSwap<Vec<FeedFilter>>,
+    /// It is another node.
+    is_elsewhere: bool,
 }
 
 /// What there is of the feed, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FeedFigures {
     pub(crate) viewers: usize,
+    /// Other nodes that are passed on what happens here.
+    pub(crate) nodes: usize,
     /// Bytes of the entries and payloads that are kept.
     pub(crate) bytes: usize,
     /// Entries that were made, and that were not because there were too many.
@@ -82,6 +113,10 @@ impl Default for Feed {
             ring: Mutex::default(),
             paces: Default::default(),
             began: Instant::now(),
+            place: OnceLock::new(),
+            elsewhere: LossesElsewhere::default(),
+            version: AtomicU64::new(0),
+            changed: Notify::new(),
         }
     }
 }
@@ -89,11 +124,20 @@ impl Default for Feed {
 impl Feed {
     /// Adds a viewer; `None` if there are as many as there may be.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<FeedViewer> {
-        let place = Arc::<ViewerPlace>::default();
+        self.enter_at(ViewerPlace::default(), VIEWERS)
+    }
+
+    /// The same for another node.
+    fn enter_for_node(self: &Arc<Self>) -> Option<FeedViewer> {
+        self.enter_at(ViewerPlace { is_elsewhere: true, ..ViewerPlace::default() }, NODES)
+    }
+
+    fn enter_at(self: &Arc<Self>, place: ViewerPlace, most: usize) -> Option<FeedViewer> {
+        let place = Arc::new(place);
         {
             let _changing = self.changing.lock();
             let viewers = self.viewers.load();
-            if viewers.len() >= VIEWERS {
+            if viewers.iter().filter(|viewer| viewer.is_elsewhere == place.is_elsewhere).count() >= most {
                 return None;
             }
             let with = viewers.iter().cloned().chain([Arc::clone(&place)]).collect();
@@ -112,7 +156,51 @@ impl Feed {
         }
         let details = FeedDetails { app: subject.app.map(Into::into), ..details() };
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.ring.lock().push(exact_ms(at), subject.kind, details);
+        let (kind, place) = (subject.kind, self.place.get().cloned());
+        self.ring.lock().push(ToldEntry { at: exact_ms(at), kind, place, is_from_elsewhere: false, details });
+    }
+
+    /// This node is one of several. What is said first stays.
+    pub(crate) fn set_place(&self, place: FeedPlace) {
+        let _ = self.place.set(Arc::new(place));
+    }
+
+    /// This node, where it is one of several.
+    pub(crate) fn place(&self) -> Option<&FeedPlace> {
+        self.place.get().map(|place| &**place)
+    }
+
+    /// Waits until viewers here want something else than before.
+    pub(crate) async fn until_changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Takes what another node has passed on, if somebody watches here and there is room in this second.
+    fn take_passed(&self, told: ToldEntry) {
+        let is_watched = self.viewers.load().iter().any(|viewer| !viewer.is_elsewhere);
+        if is_watched && self.elsewhere.takes(told.kind, self.second(), ENTRIES_PER_SECOND) {
+            self.ring.lock().push(told);
+        }
+    }
+
+    /// What viewers here want of other nodes.
+    fn filters_for_others(&self) -> Vec<WrittenFilter> {
+        let Some(place) = self.place() else { return Vec::new() };
+        let viewers = self.viewers.load();
+        let filters =
+            viewers.iter().filter(|viewer| !viewer.is_elsewhere).map(|viewer| viewer.filters.load());
+        let mut written: Vec<WrittenFilter> = Vec::new();
+        for filter in filters.flat_map(|filters| filters.to_vec()) {
+            if filter.wants_others(place) && !written.contains(filter.written()) {
+                written.push(filter.written().clone());
+            }
+        }
+        written
+    }
+
+    /// Grows when viewers here want something else.
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
     }
 
     /// Whether some viewer wants things of this kind.
@@ -123,17 +211,17 @@ impl Feed {
     /// Whether some viewer wants one of these kinds, and may want it of this app.
     pub(crate) fn wants_of_app(&self, kinds: &[FeedKind], app: &str) -> bool {
         let bits = kinds.iter().fold(0, |bits, kind| bits | kind.bit());
-        self.filters().any(|filter| filter.kinds() & bits != 0 && filter.wants_app(app))
+        self.has_filter(|filter| filter.kinds() & bits != 0 && filter.wants_app(app))
     }
 
     /// Whether some viewer wants this.
     fn wants(&self, subject: &FeedSubject<'_>) -> bool {
         self.wants_kind(subject.kind)
-            && self
-                .viewers
-                .load()
-                .iter()
-                .any(|viewer| viewer.filter.load().as_ref().is_some_and(|filter| filter.wants(subject)))
+            && self.has_filter(|filter| filter.wants(subject) && filter.wants_node(self.place()))
+    }
+
+    fn has_filter(&self, is: impl Fn(&FeedFilter) -> bool) -> bool {
+        self.viewers.load().iter().any(|viewer| viewer.filters.load().iter().any(&is))
     }
 
     /// A payload that an entry names, while it is kept.
@@ -148,24 +236,28 @@ impl Feed {
             (ring.bytes(), ring.last())
         };
         let left_out = self.paces.iter().map(KindPace::left_out).sum();
-        FeedFigures { viewers: self.viewers.load().len(), bytes, entries, left_out }
-    }
-
-    fn filters(&self) -> impl Iterator<Item = Arc<FeedFilter>> {
-        let viewers = self.viewers.load_full();
-        let filters: Vec<_> = viewers.iter().filter_map(|viewer| viewer.filter.load_full()).collect();
-        filters.into_iter()
+        let places = self.viewers.load();
+        let viewers = places.iter().filter(|viewer| !viewer.is_elsewhere).count();
+        FeedFigures { viewers, nodes: places.len() - viewers, bytes, entries, left_out }
     }
 
     /// A viewer has changed its mind.
-    fn recount(&self) {
+    fn recount(&self, place: &ViewerPlace) {
         let _changing = self.changing.lock();
-        self.count_wanted();
+        self.count_wanted(place);
     }
 
-    fn count_wanted(&self) {
-        let wanted = self.filters().fold(0, |bits, filter| bits | filter.kinds());
+    /// What is wanted has changed by this one.
+    fn count_wanted(&self, place: &ViewerPlace) {
+        let kinds = |viewer: &Arc<ViewerPlace>| {
+            viewer.filters.load().iter().fold(0, |bits, filter| bits | filter.kinds())
+        };
+        let wanted = self.viewers.load().iter().fold(0, |bits, viewer| bits | kinds(viewer));
         self.wanted.store(wanted, Ordering::Relaxed);
+        if !place.is_elsewhere {
+            self.version.fetch_add(1, Ordering::Relaxed);
+            self.changed.notify_one();
+        }
     }
 
     /// A viewer has gone.
@@ -175,7 +267,7 @@ impl Feed {
         let others: Vec<_> = viewers.iter().filter(|viewer| !Arc::ptr_eq(viewer, place)).cloned().collect();
         let is_empty = others.is_empty();
         self.viewers.store(Arc::new(others));
-        self.count_wanted();
+        self.count_wanted(place);
         if is_empty {
             self.ring.lock().clear();
         }
@@ -214,7 +306,7 @@ mod tests {
 
     fn tell(feed: &Feed, app: &str, channel: &str) {
         let details =
-            || FeedDetails { what: "event", channel: Some(channel.into()), ..FeedDetails::default() };
+            || FeedDetails { what: "event".into(), channel: Some(channel.into()), ..FeedDetails::default() };
         feed.tell(&event(app, channel), details);
     }
 
@@ -279,7 +371,7 @@ mod tests {
         let mut viewer = feed.enter().unwrap();
         viewer.set_filter(filter("{}"));
         for _ in 0..9000 {
-            feed.ring.lock().push(0.0, FeedKind::Events, FeedDetails::default());
+            feed.ring.lock().push(ToldEntry::of(FeedDetails::default()));
         }
         assert_eq!(viewer.next().missed, 9000 - 8192);
         assert_eq!(viewer.next().missed, 0);
@@ -293,7 +385,7 @@ mod tests {
         let reason: Box<str> = "x".repeat(ENTRY_TEXT_BYTES).into();
         for _ in 0..100 {
             let details = FeedDetails { reason: Some(reason.clone()), ..FeedDetails::default() };
-            feed.ring.lock().push(0.0, FeedKind::Events, details);
+            feed.ring.lock().push(ToldEntry::of(details));
         }
         let first = viewer.next().entries.len();
         assert!((16..20).contains(&first), "{first}");

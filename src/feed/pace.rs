@@ -12,18 +12,34 @@ pub(super) struct KindPace {
 }
 
 impl KindPace {
-    /// Whether one more is taken in this second, of so many.
+    /// Whether one more is taken in this second, of so many. One that is not is counted.
     pub(super) fn takes(&self, second: u64, most: u32) -> bool {
+        let takes = self.has_room(second, most);
+        if takes {
+            self.take(1);
+        } else {
+            self.leave_out();
+        }
+        takes
+    }
+
+    /// Whether in this second less than so much has been taken.
+    pub(super) fn has_room(&self, second: u64, most: u32) -> bool {
         if self.second.swap(second, Ordering::Relaxed) != second {
             self.taken.store(0, Ordering::Relaxed);
         }
         // It is looked at first, so that it never runs over.
-        if self.taken.load(Ordering::Relaxed) < most {
-            self.taken.fetch_add(1, Ordering::Relaxed);
-            return true;
-        }
+        self.taken.load(Ordering::Relaxed) < most
+    }
+
+    /// So much is taken.
+    pub(super) fn take(&self, much: u32) {
+        self.taken.fetch_add(much, Ordering::Relaxed);
+    }
+
+    /// One was not taken.
+    pub(super) fn leave_out(&self) {
         self.left_out.fetch_add(1, Ordering::Relaxed);
-        false
     }
 
     /// How many have been left out.

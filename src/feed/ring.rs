@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::FeedKind;
-use super::entry::{FeedDetails, FeedEntry, KeptPayload, ShownPayload};
+use super::entry::{FeedEntry, KeptPayload, ShownPayload, ToldEntry};
 
 /// Entries that are kept for viewers that are behind. Over it: the oldest are forgotten.
 const RING_ENTRIES: usize = 8192;
@@ -39,10 +38,10 @@ pub(super) struct FeedExcerpt {
 
 impl FeedRing {
     /// Adds an entry.
-    pub(super) fn push(&mut self, at: f64, kind: FeedKind, mut details: FeedDetails) {
+    pub(super) fn push(&mut self, mut told: ToldEntry) {
         self.last += 1;
-        if let Some(kept) = details.kept.take()
-            && let Some(ShownPayload::Binary { payload, .. }) = &mut details.data
+        if let Some(kept) = told.details.kept.take()
+            && let Some(ShownPayload::Binary { payload, .. }) = &mut told.details.data
         {
             *payload = Some(format!("/console/live/payloads/{}", self.last).into());
             self.payload_bytes += kept.content.len();
@@ -52,7 +51,7 @@ impl FeedRing {
             let Some((_, oldest)) = self.payloads.pop_front() else { break };
             self.payload_bytes -= oldest.content.len();
         }
-        let entry = FeedEntry::new(self.last, at, kind, details);
+        let entry = FeedEntry::new(self.last, told);
         self.bytes += entry.bytes();
         self.entries.push_back(Arc::new(entry));
         while self.entries.len() > RING_ENTRIES || self.bytes > RING_BYTES {
@@ -92,13 +91,14 @@ impl FeedRing {
 
 #[cfg(test)]
 mod tests {
+    use super::super::FeedDetails;
     use super::*;
 
     #[test]
     fn a_full_ring_forgets_the_oldest_and_says_so() {
         let mut ring = FeedRing::default();
         for _ in 0..RING_ENTRIES + 7 {
-            ring.push(0.0, FeedKind::Events, FeedDetails::default());
+            ring.push(ToldEntry::of(FeedDetails::default()));
         }
         let all = ring.after(0, usize::MAX);
         assert_eq!((all.entries.len(), all.missed), (RING_ENTRIES, 7));
@@ -107,16 +107,16 @@ mod tests {
         assert_eq!(ring.after(5, usize::MAX).missed, 2);
         assert_eq!(ring.after(50, usize::MAX).missed, 0);
         let reason: Box<str> = "x".repeat(RING_BYTES / 4).into();
-        ring.push(
-            0.0,
-            FeedKind::Events,
-            FeedDetails { reason: Some(reason.clone()), ..FeedDetails::default() },
-        );
-        ring.push(0.0, FeedKind::Events, FeedDetails { reason: Some(reason), ..FeedDetails::default() });
+        let mut push_long = || {
+            let details = FeedDetails { reason: Some(reason.clone()), ..FeedDetails::default() };
+            ring.push(ToldEntry::of(details));
+        };
+        push_long();
+        push_long();
         assert_eq!(ring.after(0, usize::MAX).entries.len(), 1, "two would be too many bytes");
         let last = ring.last();
         ring.clear();
-        ring.push(0.0, FeedKind::Events, FeedDetails::default());
+        ring.push(ToldEntry::of(FeedDetails::default()));
         assert_eq!(
             (ring.after(last, usize::MAX).missed, ring.after(last, usize::MAX).entries[0].seq),
             (0, last + 1)
@@ -135,11 +135,7 @@ mod tests {
                 payload: None,
             };
             let kept = Some(KeptPayload { media_type, content: vec![0; bytes].into() });
-            ring.push(
-                0.0,
-                FeedKind::Events,
-                FeedDetails { data: Some(data), kept, ..FeedDetails::default() },
-            );
+            ring.push(ToldEntry::of(FeedDetails { data: Some(data), kept, ..FeedDetails::default() }));
             ring.last()
         };
         let first = push(&mut ring, 10);

@@ -8,15 +8,15 @@ use super::ApiError;
 use super::event::{Channels, EventParameters, Publication};
 use super::events::send_for;
 use crate::event::Destination;
-use crate::hub::{AppState, Hub};
+use crate::hub::{AppState, EventReach, Hub};
 use crate::protocol::ChannelName;
 
 /// What became of an event on one channel.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct OperatorPublished {
     pub(crate) channel: ChannelName,
-    /// Connections, on all nodes, that it was for.
-    pub(crate) receivers: usize,
+    /// Connections that it was for.
+    pub(crate) reach: EventReach,
     /// What the event's `info` asked for.
     pub(crate) attributes: Value,
 }
@@ -37,11 +37,13 @@ pub(crate) async fn publish_for_operator(
             publications.push(EventParameters::of_json(body, Channels::Several)?.check(&settings.limits)?);
         }
         // Before it is sent: a cache channel may be left by then.
-        let receivers: Vec<usize> = publications.iter().flat_map(|event| event.receivers(app)).collect();
+        let reached: Vec<EventReach> = publications.iter().flat_map(|event| event.reach(app)).collect();
         let receipts = send_for(hub, app, &publications, false)?;
         let attributes = publications.iter().flat_map(|event| event.attributes(app));
-        let published = attributes.zip(receivers).map(|((channel, attributes), receivers)| {
-            OperatorPublished { channel: channel.clone(), receivers, attributes }
+        let published = attributes.zip(reached).map(|((channel, attributes), reach)| OperatorPublished {
+            channel: channel.clone(),
+            reach,
+            attributes,
         });
         (published.collect(), receipts)
     };
@@ -51,11 +53,11 @@ pub(crate) async fn publish_for_operator(
 
 impl Publication<'_> {
     /// The connections that it is for, channel by channel.
-    fn receivers<'e>(&'e self, app: &'e AppState) -> impl Iterator<Item = usize> + use<'e> {
+    fn reach<'e>(&'e self, app: &'e AppState) -> impl Iterator<Item = EventReach> + use<'e> {
         let to = |channel: &ChannelName| Destination::Subscribers {
             channel: channel.clone(),
             except: self.except,
         };
-        self.channels.iter().map(move |channel| app.receivers(&to(channel)))
+        self.channels.iter().map(move |channel| app.reach(&to(channel)))
     }
 }

@@ -32,13 +32,30 @@ pub(super) fn tell(app: &AppState, event: &AcceptedEvent<'_>) {
     );
 }
 
+/// How many connections an event is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EventReach {
+    pub(crate) here: usize,
+    /// On other nodes, as far as this one knows. The one that is excluded may be among them: only its node knows whether it
+    /// is subscribed.
+    pub(crate) elsewhere: usize,
+}
+
 impl AppState {
-    /// The connections, on all nodes, that an event is for: those in the channel's entry, less the one that is excluded.
+    /// The subscribers, on all nodes, that an event is for: those in the channel's entry, less the one that is excluded.
     pub(crate) fn receivers(&self, to: &Destination) -> usize {
-        let Destination::Subscribers { channel, except } = to else { return 0 };
-        self.channels.get(channel).map_or(0, |entry| {
+        let EventReach { here, elsewhere } = self.reach(to);
+        here + elsewhere
+    }
+
+    /// The same, here and on other nodes.
+    pub(crate) fn reach(&self, to: &Destination) -> EventReach {
+        let Destination::Subscribers { channel, except } = to else { return EventReach::default() };
+        let reach = self.channels.get(channel).map(|entry| {
             let excluded = except.is_some_and(|except| entry.subscribers().contains(except));
-            entry.subscription_count() - usize::from(excluded)
-        })
+            let elsewhere = entry.subscribed_elsewhere();
+            EventReach { here: entry.subscription_count() - elsewhere - usize::from(excluded), elsewhere }
+        });
+        reach.unwrap_or_default()
     }
 }

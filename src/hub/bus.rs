@@ -18,6 +18,7 @@ use crate::protocol::{Broadcast, ChannelName, Frame, SocketId, SocketTag};
 use crate::recovery::{ClientName, NoteNumber, TakenName};
 use crate::video::{FilmingClaim, KeyframesWanted};
 
+use super::feed_words::FeedWord;
 use super::recent_publishes::IdDigest;
 use super::{AppState, Hub, Notice, StreamPart};
 
@@ -110,6 +111,11 @@ pub(crate) trait Bus: Send + Sync {
 
     /// Something happened here that backends want to hear of which are connected to other nodes.
     fn carry_notice(&self, notice: &OutgoingNotice<'_>);
+
+    /// Says something of the live feed to one node, or to all. Whether there was room for it: everything else goes before it.
+    fn say_of_feed(&self, _to: Option<NodeId>, _word: FeedWord) -> bool {
+        false
+    }
 
     /// Whether it is known to be away.
     fn is_away(&self) -> bool;

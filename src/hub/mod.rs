@@ -40,6 +40,7 @@ mod examination;
 #[cfg(test)]
 mod fake_bus;
 mod fanout;
+mod feed_words;
 mod film;
 mod film_figures;
 mod handed_names;
@@ -91,6 +92,7 @@ mod watchlist;
 mod wheel;
 mod worker;
 
+pub(crate) use accepted::EventReach;
 pub(crate) use addresses::{AddressFull, AddressGroup, AddressPlace, AddressTable};
 pub(crate) use allowance::{Queued, Turn};
 pub(crate) use app_index::AppIndex;
@@ -114,6 +116,7 @@ pub use due::Timed;
 pub(crate) use due::{Agenda, Busy, Due};
 #[cfg(test)]
 pub(crate) use fake_bus::FakeBus;
+pub(crate) use feed_words::{FeedHearer, FeedWord};
 pub(crate) use handed_over::{
     HandedEvents, HandedFloor, HandedHistoryEvent, HandedOver, HeldRemoval, KeptChannels, LiveEvent,
 };
@@ -190,6 +193,8 @@ pub struct Hub {
     /// Refusals of signatures whose cause was looked for.
     examinations: SharedRate,
     unknown_app_listeners: RwLock<Vec<Arc<dyn UnknownAppListener>>>,
+    /// Hears what other nodes say of the live feed.
+    feed_hearer: OnceLock<Arc<dyn FeedHearer>>,
     /// What carries to the other nodes, where there are some.
     bus: CurrentBus,
     /// What ended on nodes of late, where there are several.
@@ -233,6 +238,7 @@ impl Hub {
             refusals: RefusalCounts::default(),
             examinations: SharedRate::new(Instant::now()),
             unknown_app_listeners: RwLock::default(),
+            feed_hearer: OnceLock::new(),
             bus: CurrentBus::default(),
             recent_leaves: RecentLeaves::default(),
             recent_publishes,

@@ -276,7 +276,7 @@ metrics! {
         "1: another node has this setting otherwise, where all should have it alike (docs/cluster.md). Not there where none differs.";
     CLUSTER_MESSAGES = Counter "heliostat_cluster_messages_total" ["direction", "kind"]
         "Messages between nodes, out and in: event, facts (changes of who is there), heartbeat, snapshot, direct (to one \
-         connection or one user), notice (for backends on the pipe) and question (what consoles ask, and answers).";
+         connection or one user), notice (for backends on the pipe), question (what consoles ask, and answers) and feed (for viewers of the console).";
     CLUSTER_BYTES = Counter "heliostat_cluster_bytes_total" ["direction", "kind"]
         "Bytes of those.";
     CLUSTER_LOST = Counter "heliostat_cluster_lost_total" ["reason"]
@@ -340,6 +340,8 @@ metrics! {
 
     CONSOLE_VIEWERS = Gauge "heliostat_console_viewers" []
         "Viewers of the console's live feed.";
+    CONSOLE_NODES = Gauge "heliostat_console_watching_nodes" []
+        "Other nodes to whose viewers this node passes on what happens on it.";
     CONSOLE_BYTES = Gauge "heliostat_console_feed_bytes" []
         "Bytes of what is kept for viewers of the console's live feed: nothing while there are none.";
     CONSOLE_ENTRIES = Counter "heliostat_console_entries_total" []

@@ -23,8 +23,9 @@ pub(super) fn collect(sources: &MetricSources, snapshot: &mut Snapshot) {
     http(sources, snapshot);
     snapshot.tell(is::GUESSING_ADDRESSES, sources.guesses.len(Instant::now()));
     snapshot.tell(is::UNSEEN_GUESSES, sources.guesses.unseen());
-    let FeedFigures { viewers, bytes, entries, left_out } = sources.feed.figures();
+    let FeedFigures { viewers, nodes, bytes, entries, left_out } = sources.feed.figures();
     snapshot.tell(is::CONSOLE_VIEWERS, viewers);
+    snapshot.tell(is::CONSOLE_NODES, nodes);
     snapshot.tell(is::CONSOLE_BYTES, bytes);
     snapshot.tell(is::CONSOLE_ENTRIES, entries);
     snapshot.tell(is::CONSOLE_LEFT_OUT, left_out);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::Value as Json;
 
 use crate::cluster::config::BusLost;
+use crate::cluster::status::ClusterStatus;
 use crate::cluster::{self, ClusterView};
 use crate::hub::Hub;
 use crate::net::slots::ConnectionSlots;
@@ -165,6 +166,11 @@ impl Readiness {
         Some(cluster::report(&node.status(), Instant::now()))
     }
 
+    /// What this node knows of its cluster; none where it is alone.
+    pub(crate) fn cluster(&self) -> Option<ClusterStatus> {
+        self.cluster.as_ref().map(|(node, _)| node.status())
+    }
+
     fn bus_trouble(&self) -> Option<Unready> {
         let trouble = self.cluster.as_ref().and_then(|(node, _)| node.trouble())?;
         Some(Unready::Bus { seconds: trouble.since.elapsed().as_secs(), reason: trouble.reason })
@@ -181,7 +187,7 @@ mod tests {
     use crate::app::App;
     use crate::channel::NodeId;
     use crate::cluster::questions::{AskedNodes, PutQuestion};
-    use crate::cluster::status::{BusTrouble, ClusterStatus};
+    use crate::cluster::status::BusTrouble;
     use crate::connection::ConnectionConfig;
     use crate::hub::Worker;
     use crate::protocol::Frame;

@@ -100,12 +100,14 @@ impl AdminListener {
         let handle = server.handle();
         info!(url, "serving the admin listener");
         let overview = actix_web::rt::spawn(Arc::clone(&console).keep_overview());
-        let answering = actix_web::rt::spawn(console.answer_nodes());
+        let answering = actix_web::rt::spawn(Arc::clone(&console).answer_nodes());
+        let watching = actix_web::rt::spawn(console.watch_around());
         Ok(ServingAdmin {
             handle,
             running: actix_web::rt::spawn(server),
             overview,
             answering,
+            watching,
             sockets: handles,
         })
     }
@@ -119,6 +121,8 @@ pub(super) struct ServingAdmin {
     overview: JoinHandle<()>,
     /// Answers what other nodes ask.
     answering: JoinHandle<()>,
+    /// Hears what happens on other nodes, and tells them what happens here.
+    watching: JoinHandle<()>,
     sockets: Vec<SocketHandle>,
 }
 
@@ -150,6 +154,7 @@ impl ServingAdmin {
     pub(super) async fn end(self) {
         self.overview.abort();
         self.answering.abort();
+        self.watching.abort();
         self.handle.stop(false).await;
         if let Ok(Err(error)) = self.running.await {
             debug!(%error, "the admin listener did not end in order");

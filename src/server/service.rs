@@ -257,7 +257,7 @@ fn tell_of_call(context: &routes::RouteContext, request: &HttpRequest, status: u
     let path = context.worker.hub().shown_path(request.path());
     let Some(app) = routes::named_app(path, &context.settings.path_prefix) else { return };
     context.feed.tell(&FeedSubject::in_app(FeedKind::Api, &app), || FeedDetails {
-        what: "call",
+        what: "call".into(),
         method: Some(request.method().as_str().into()),
         path: Some(beginning(path).into()),
         status: Some(status),

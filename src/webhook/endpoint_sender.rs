@@ -347,7 +347,7 @@ impl EndpointSender {
                 AttemptOutcome::Failure(reason) => (None, Some(beginning(reason).into())),
             };
             FeedDetails {
-                what: "attempt",
+                what: "attempt".into(),
                 url: Some(self.endpoint.url.to_string().into()),
                 attempt: Some(*number),
                 events: Some(*events),

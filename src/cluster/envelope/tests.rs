@@ -168,7 +168,15 @@ fn contents() -> impl Strategy<Value = Content> {
         }),
         wanted(),
         claimed(),
+        feed_words(),
     ]
+}
+
+fn feed_words() -> impl Strategy<Value = Content> {
+    (any::<bool>(), vec(any::<u8>(), 0..50)).prop_map(|(is_wanted, bytes)| {
+        let bytes = Bytes::from(bytes);
+        Content::OfFeed(if is_wanted { FeedWord::Wanted(bytes) } else { FeedWord::Passed(bytes) })
+    })
 }
 
 fn claimed() -> impl Strategy<Value = Content> {

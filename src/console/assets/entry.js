@@ -67,7 +67,7 @@ export function entryElement(entry, around) {
       opener,
       make('time', { dateTime: stamp(entry.at), title: stamp(entry.at), textContent: clock(entry.at, true) }),
       make(`span.kind.kind-${entry.kind}`, { textContent: KINDS[entry.kind] ?? entry.kind }),
-      make('span.words', {}, words),
+      make('span.words', {}, words, entry.node_name && make('span.node', { title: 'The node on which it happened', textContent: entry.node_name })),
       reach(entry)),
     entry.cause ? make('p.cause', {}, make('strong', { textContent: 'Why: ' }), entry.cause.sentence) : null,
     details);
@@ -86,7 +86,11 @@ export function entryElement(entry, around) {
 
 function reach(entry) {
   if (entry.receivers === undefined) return null;
-  return make(`span.reach${entry.receivers === 0 ? '.nobody' : ''}`, { title: 'Connections that it was for' }, entry.receivers === 0 ? 'nobody' : `→ ${count(entry.receivers)}`);
+  const { receivers, receivers_elsewhere: elsewhere, out_of_reach: lost } = entry;
+  const where = elsewhere ? `, ${count(elsewhere)} of them on other nodes` : '';
+  const away = lost ? `; ${count(lost)} more on other nodes, which cannot be reached` : '';
+  const words = receivers === 0 ? 'nobody' : `→ ${count(receivers)}`;
+  return make(`span.reach${receivers === 0 || lost ? '.nobody' : ''}`, { title: `Connections that it was for${where}${away}` }, lost ? `${words} of ${count(receivers + lost)}` : words);
 }
 
 function detailsOf(entry, around) {

@@ -8,7 +8,8 @@ const LONGEST_WAIT_MS = 10_000;
  *
  * @param {object} filter  as the feed takes it
  * @param {{ entries: (batch: { entries: object[], left_out: object, missed: number }) => void,
- *   state: (state: 'open' | 'waiting', words: string) => void }} heard
+ *   state: (state: 'open' | 'waiting', words: string) => void,
+ *   nodes?: (nodes: { passing: { node: string, name: string }[], silent: { node: string, name: string, why: string }[] }) => void }} heard
  */
 export class Feed {
   #filter;
@@ -55,6 +56,7 @@ export class Feed {
       const message = JSON.parse(data);
       if (message.type === 'filtering') this.#heard.state('open', 'Live');
       if (message.type === 'entries') this.#heard.entries(message);
+      if (message.type === 'nodes') this.#heard.nodes?.(message);
       if (message.type === 'error') this.#heard.state('open', message.message);
     };
     socket.onclose = ({ code, reason }) => {

@@ -15,7 +15,8 @@ const FIELDS = [['channel', 'Channel', 'private-*'], ['event', 'Event', 'client-
 export function open(view, { query, ...about }) {
   const list = entryList(about);
   const kinds = new Set((query.get('kinds') ?? '').split(',').filter((kind) => KINDS[kind]));
-  const inputs = FIELDS.map(([name, label, placeholder]) => [name, label, make('input', { type: 'search', name, placeholder, value: query.get(name) ?? '', autocomplete: 'off', spellcheck: false })]);
+  const isCluster = about.status?.cluster;
+  const inputs = [...FIELDS, ...(isCluster ? [['node', 'Node', 'name or id']] : [])].map(([name, label, placeholder]) => [name, label, make('input', { type: 'search', name, placeholder, value: query.get(name) ?? '', autocomplete: 'off', spellcheck: false })]);
   const isAll = make('input', { type: 'checkbox', checked: query.has('all') });
   const chips = make('div.chips', { role: 'group', 'aria-label': 'Kinds' }, Object.entries(KINDS).map(([kind, name]) => {
     const chip = button(name, () => {
@@ -36,7 +37,7 @@ export function open(view, { query, ...about }) {
   for (const [, , input] of inputs) input.addEventListener('input', change);
   isAll.addEventListener('change', change);
   fill(view,
-    heading('Live', 'What happens at this node, from now on.', list.controls),
+    heading('Live', isCluster ? 'What happens on all nodes, from now on.' : 'What happens, from now on.', list.controls),
     make('section.panel.filters', { 'aria-label': 'Filter' }, chips,
       make('div.fields', {}, inputs.map(([, label, input]) => field(label, input)), make('label.switch', {}, isAll, 'All apps'))),
     list.element);
@@ -58,6 +59,7 @@ export function entryList(about) {
   const light = make('span.light', { role: 'status', textContent: 'Connecting…' });
   light.dataset.tone = 'wait';
   const losses = make('p.losses', { hidden: true });
+  const silent = make('p.losses', { hidden: true, role: 'status' });
   const lost = { leftOut: {}, missed: 0 };
   const waiting = [];
   let isPaused = false;
@@ -118,10 +120,14 @@ export function entryList(about) {
       waiting.splice(0, Math.max(0, waiting.length - KEPT));
       label();
     },
+    nodes(told) {
+      silent.hidden = told.silent.length === 0;
+      silent.textContent = silent.hidden ? '' : `Nothing is heard of what happens on ${told.silent.map(({ name }) => name).join(', ')}: ${told.silent[0].why}.`;
+    },
     state(state, words) {
       light.dataset.tone = state === 'open' ? 'good' : 'bad';
       light.textContent = words;
     },
   };
-  return { heard, controls: make('div.beside', {}, light, pause, clear), element: make('section.feed', { 'aria-label': 'Entries' }, losses, nothing, rows) };
+  return { heard, controls: make('div.beside', {}, light, pause, clear), element: make('section.feed', { 'aria-label': 'Entries' }, silent, losses, nothing, rows) };
 }

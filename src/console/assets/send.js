@@ -102,9 +102,9 @@ function formOf(query) {
   return { element, read, write };
 }
 
-function answerOf({ receivers, channels = {}, warnings = [] }) {
+function answerOf({ receivers, receivers_elsewhere: elsewhere, channels = {}, warnings = [] }) {
   return make('section.panel', {},
-    make('p.big', {}, receivers === 0 ? 'Nobody received it' : `Received by ${many(receivers, 'connection')}`),
+    make('p.big', {}, receivers === 0 ? 'Nobody received it' : `Received by ${many(receivers, 'connection')}${elsewhere ? `, ${count(elsewhere)} of them on other nodes` : ''}`),
     warnings.map((warning) => make('p.aside-note', { textContent: warning })),
     make('ul.list', {}, Object.entries(channels).map(([channel, { receivers: here, subscription_count: subscriptions, user_count: users }]) => make('li', {}, link(['channels', channel], channel),
       `: ${[`received by ${count(here)}`, subscriptions !== undefined && many(subscriptions, 'subscription'), users !== undefined && many(users, 'user')].filter(Boolean).join(', ')}`))));
