@@ -117,7 +117,7 @@ pub(super) mod tests {
     use super::*;
 
     /// The head of an answer with these headers.
-    pub(in crate::cli::doctor) fn head(status: u16, headers: &[(&str, &str)]) -> response::Parts {
+    pub(crate) fn head(status: u16, headers: &[(&str, &str)]) -> response::Parts {
         let mut answer = Response::builder().status(status);
         for (name, value) in headers {
             answer = answer.header(*name, *value);
