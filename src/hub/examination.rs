@@ -124,7 +124,7 @@ mod tests {
     use crate::protocol::ChannelName;
 
     fn hub() -> std::sync::Arc<Hub> {
-        let apps = ["1", "2"].map(|id| App::new(id, &format!("key-{id}"), &format!("hush-{id}")));
+        let apps = ["1", "2"].map(|id| App::new(id, format!("key-{id}"), format!("hush-{id}")));
         let apps = apps.into_iter().map(|app| (app, Vec::new())).collect();
         Hub::new(apps, ConnectionConfig::default(), 1, 0).unwrap()
     }

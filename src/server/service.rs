@@ -131,12 +131,8 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         timeout: config.server.http_request_timeout,
         unfinished: Arc::clone(unfinished),
     };
-    let development = Development::new(
-        config.development.clone(),
-        config.server.widest_host(),
-        admin,
-        Rc::clone(&settings),
-    );
+    let widest_host = config.server.widest_host();
+    let development = Development::new(config.development.clone(), widest_host, admin, Rc::clone(&settings));
     let context = Rc::new(routes::RouteContext {
         worker: Rc::clone(&worker),
         role,
@@ -149,12 +145,9 @@ fn http_service<R, S: Stream, A: Fn(R) -> AcceptedStream<S> + Clone>(
         requests: requests.for_worker(),
         feed: Arc::clone(feed),
     });
-    let listener = websocket::WebSocketListener::new(
-        Rc::clone(&settings),
-        &config.fallback,
-        Arc::clone(wire),
-        role == Role::Pipe,
-    );
+    let (wire, is_for_pipe) = (Arc::clone(wire), role == Role::Pipe);
+    let listener =
+        websocket::WebSocketListener::new(Rc::clone(&settings), &config.fallback, wire, is_for_pipe);
     let listener = Rc::new(listener);
     let fallback =
         Fallback::new(Rc::clone(&worker), Arc::clone(sessions), config.fallback.clone(), settings, body);

@@ -69,10 +69,10 @@ pub(super) fn pipe(told: &[(NodeTag, Value)]) -> Value {
 /// Has what is told of single backends, and what rules did last, say where that was.
 fn tell_of(told: &mut Value, node: &NodeTag) {
     let list = |value: Option<&mut Value>| value.and_then(Value::as_array_mut).map(std::mem::take);
-    if let Some(backends) = told.get_mut("backends") {
-        if let Some(each) = list(backends.get_mut("each")) {
-            backends["each"] = each.into_iter().map(|backend| node.put_on(backend)).collect();
-        }
+    if let Some(backends) = told.get_mut("backends")
+        && let Some(each) = list(backends.get_mut("each"))
+    {
+        backends["each"] = each.into_iter().map(|backend| node.put_on(backend)).collect();
     }
     for rule in told.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
         for name in ["last_match", "last_drop"] {
