@@ -193,7 +193,11 @@ impl RoamingWorld {
             RoamingStep::Forget(keeps_notes) => {
                 (self.epoch, self.floor) = (self.epoch + 1, self.last);
                 self.last += 1;
-                self.note.take_if(|_| !keeps_notes);
+                if !keeps_notes {
+                    self.note = None;
+                    // No node can know of all connections that the client had on others.
+                    self.last_own.clear();
+                }
             }
             RoamingStep::Pass(seconds) => {
                 self.now += Duration::from_secs(seconds);
