@@ -89,7 +89,8 @@ fn files_with_a_fault_are_told_of_and_change_nothing() {
     ] {
         broker.configure(&config);
         for refused in [plan(&console), reload(&console, &json!({}))] {
-            let told = refused.json()["error"].as_str().unwrap().to_owned();
+            let told: Value = serde_json::from_str(refused.text()).unwrap();
+            let told = told["error"].as_str().unwrap();
             assert!(refused.status == 422 && told.contains(expected), "{config}: {refused}");
             assert!(
                 !told.contains("secret-of") && !told.contains("secret of") && !told.contains("heliostat: "),
