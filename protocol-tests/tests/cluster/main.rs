@@ -7,6 +7,7 @@ mod apps;
 mod cache;
 mod chaos;
 mod clocks;
+mod console;
 mod cost;
 mod death;
 mod events;

@@ -1,0 +1,99 @@
+//! The console of one node, which shows what all have.
+
+use std::time::{Duration, Instant};
+
+use heliostat_protocol_tests::{Engine, Node, Setup, Socket};
+use serde_json::{Value, json};
+
+use crate::eventually;
+use crate::users::signed_in;
+
+/// What the console of a node answers, and how.
+#[track_caller]
+fn ask(node: &Node, path: &str) -> (u16, Value) {
+    let path = format!("/console/api/apps/{}{path}", node.target.credentials.app_id);
+    let answer = node.api("GET", &path, &Value::Null);
+    (answer.status, answer.json())
+}
+
+/// The same, where it is expected to show something.
+#[track_caller]
+fn show(node: &Node, path: &str) -> Value {
+    let (status, shown) = ask(node, path);
+    assert_eq!(status, 200, "{path}: {shown}");
+    shown
+}
+
+/// What is in a list, each with the name of its node.
+fn listed<'a>(page: &'a Value, of: &str) -> Vec<(&'a str, &'a str)> {
+    let items = page["items"].as_array().unwrap().iter();
+    items.map(|item| (item[of].as_str().unwrap(), item["node_name"].as_str().unwrap())).collect()
+}
+
+/// The names of those that have not answered.
+fn silent(shown: &Value) -> Vec<&str> {
+    let silent = shown["silent"].as_array().unwrap().iter();
+    silent.map(|node| node["name"].as_str().unwrap()).collect()
+}
+
+/// Reads until the connection is closed.
+#[track_caller]
+fn closed_with(socket: &mut Socket) -> (u16, String) {
+    let closed = socket.expect_close();
+    (closed.code, closed.reason)
+}
+
+/// A connection is found by the console of any node, shown, and closed; users, subscribers, the pipe and the overview are those
+/// of all nodes; and a node that does not answer is named within the bound.
+///
+/// Proves: N8.
+#[test]
+fn any_node_shows_and_closes_the_connections_of_all() {
+    let engine = Engine::standalone();
+    let [a, b]: [Node; 2] = Setup::on(&engine).start();
+    let near = signed_in(&a, "ann", &Value::Null);
+    let mut far = signed_in(&b, "ann", &Value::Null);
+    far.subscribe("room");
+
+    let page = show(&a, "/connections?details=1");
+    let mut found = listed(&page, "socket_id");
+    found.sort_unstable_by_key(|(_, node)| *node);
+    assert_eq!(found, [(&*near.id, "a"), (&*far.id, "b")], "{page}");
+    assert_eq!((&page["total"], &page["items"][0]["user_id"]), (&json!(2), &json!("ann")));
+    let first = show(&a, "/connections?limit=1");
+    let second = show(&a, &format!("/connections?limit=1&after={}", first["next"].as_str().unwrap()));
+    let of_pages = [listed(&first, "socket_id"), listed(&second, "socket_id")].concat();
+    assert_eq!(of_pages, listed(&page, "socket_id"), "page by page it is the same");
+    assert_eq!(second["next"], Value::Null);
+    for path in ["/connections?channel=room", "/channels/room/subscribers"] {
+        assert_eq!(listed(&show(&a, path), "socket_id"), [(&*far.id, "b")], "{path}");
+    }
+    let users = show(&a, "/users?prefix=an");
+    assert_eq!((&users["items"][0]["connections"], &users["total"]), (&json!(2), &json!(1)), "{users}");
+    assert_eq!(show(&a, "/users/ann")["connections"].as_array().unwrap().len(), 2);
+    assert_eq!(show(&a, "/pipe")["nodes"].as_array().unwrap().len(), 2);
+    let overview = eventually("samples of both", || {
+        let overview = a.api("GET", "/console/api/overview", &Value::Null).json();
+        let nodes = overview["nodes"].as_array().unwrap().len();
+        let all = overview["samples"].as_array()?.last()?.get(1)?.as_u64()?;
+        (nodes == 2 && all == 2).then_some(overview)
+    });
+    assert!(silent(&overview).is_empty(), "{overview}");
+
+    let detail = show(&a, &format!("/connections/{}", far.id));
+    assert_eq!((&detail["node_name"], &detail["subscriptions"][0]["channel"]), (&json!("b"), &json!("room")));
+    let app = a.target.credentials.app_id.clone();
+    let close = format!("/console/api/apps/{app}/connections/{}/close", far.id);
+    let answer = a.api("POST", &close, &json!({ "code": 4001, "reason": "enough" }));
+    assert_eq!((answer.status, answer.json()), (200, json!({ "closed": true })));
+    assert_eq!(closed_with(&mut far), (4001, "enough".to_owned()));
+    eventually("it is gone", || (ask(&a, &format!("/connections/{}", far.id)).0 == 404).then_some(()));
+
+    b.broker().pause();
+    let began = Instant::now();
+    let page = show(&a, "/connections");
+    let took = began.elapsed();
+    assert_eq!((listed(&page, "socket_id"), silent(&page)), (vec![(&*near.id, "a")], vec!["b"]), "{page}");
+    assert!(took < Duration::from_secs(20), "it took {took:?}");
+    b.broker().resume();
+}
