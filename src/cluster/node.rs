@@ -229,6 +229,11 @@ impl<A: Adapter> ClusterNode<A> {
         }
     }
 
+    /// Who decides for a channel, as far as this node knows.
+    pub(super) fn decider_of(&self, app_id: &str, channel: &ChannelName) -> Option<NodeId> {
+        self.deciders.load().of(app_id, channel.as_str())
+    }
+
     /// Whether it is about to stop.
     fn is_leaving(&self) -> bool {
         self.hub.upgrade().is_none_or(|hub| hub.is_leaving())

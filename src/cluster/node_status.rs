@@ -13,6 +13,7 @@ use super::status::{BusTrouble, ClusterFigures, ClusterStatus, Loss, PeerStatus,
 use super::view::ClusterView;
 use super::views::Views;
 use crate::channel::NodeId;
+use crate::protocol::ChannelName;
 
 impl<A: Adapter> ClusterView for ClusterNode<A> {
     fn status(&self) -> ClusterStatus {
@@ -69,6 +70,10 @@ impl<A: Adapter> ClusterView for ClusterNode<A> {
 
     fn trouble(&self) -> Option<BusTrouble> {
         self.failure.get().or_else(|| self.peers.lock().bus_trouble())
+    }
+
+    fn decider(&self, app_id: &str, channel: &ChannelName) -> Option<NodeId> {
+        self.decider_of(app_id, channel)
     }
 
     fn ask(&self, of: Option<NodeId>, question: &Bytes) -> AskedNodes {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::adapter::Link;
-use super::status::{ClusterStatus, PeerStatus, ReplicaSize};
+use super::status::{ClusterStatus, Loss, PeerStatus, ReplicaSize};
 
 /// The digits of a node's id that tell it from others.
 const SHORT: usize = 8;
@@ -23,8 +23,18 @@ pub(crate) fn report(status: &ClusterStatus, now: Instant) -> Json {
                 "reason": &*trouble.reason,
             }),
         },
+        "gaps": of_gaps(status),
         "nodes": nodes,
     })
+}
+
+/// What was missing of what others have said since the start, and what was lost on the way.
+fn of_gaps(status: &ClusterStatus) -> Json {
+    let figures = &status.figures;
+    let lost = Loss::ALL.into_iter().zip(figures.lost).filter(|(_, count)| *count > 0);
+    let lost: serde_json::Map<String, Json> =
+        lost.map(|(loss, count)| (loss.name().to_owned(), count.into())).collect();
+    json!({ "state": figures.state_gaps, "events": figures.missed_events, "lost": lost })
 }
 
 fn of_this(status: &ClusterStatus) -> Json {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::channel::NodeId;
+use crate::protocol::ChannelName;
 
 use super::questions::{AskedNodes, PutQuestion};
 use super::status::{BusTrouble, ClusterStatus};
@@ -21,6 +22,9 @@ pub(crate) trait ClusterView: Send + Sync + fmt::Debug {
 
     /// Since when the bus counts as away, and why, if it does. Strangers may have this asked.
     fn trouble(&self) -> Option<BusTrouble>;
+
+    /// The node that decides for a channel: it tells webhooks of it.
+    fn decider(&self, app_id: &str, channel: &ChannelName) -> Option<NodeId>;
 
     /// Asks other nodes something: this one, or all that it knows of.
     fn ask(&self, of: Option<NodeId>, question: &Bytes) -> AskedNodes;

@@ -11,7 +11,7 @@ use tracing::info;
 use super::Console;
 use super::answer::ConsoleError;
 use super::elsewhere::{self, NodeRequest};
-use super::everywhere::{AskedOfApp, OVERVIEW};
+use super::everywhere::{AskedOfApp, OVERVIEW, STATE};
 use crate::auth::request::Query;
 use crate::channel::NodeId;
 use crate::cluster::questions::{ANSWER_BYTES, MOST_TO_ANSWER, NodeAnswer, PutQuestion};
@@ -56,8 +56,10 @@ impl Console {
     async fn carry_out_for(&self, node: NodeId, request: &NodeRequest) -> Result<Value, ConsoleError> {
         let NodeRequest { app, path, query, body } = request;
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        if app.is_none() && path == [OVERVIEW] && body.is_none() {
-            return self.own_overview(&Query::parse(query));
+        match (app, path.as_slice(), body) {
+            (None, [OVERVIEW], None) => return self.own_overview(&Query::parse(query)),
+            (None, [STATE], None) => return Ok(self.own_state()),
+            _ => {}
         }
         let app = self.app(app.as_deref().unwrap_or_default())?;
         let asked = AskedOfApp { app: &app, path: &path, query };

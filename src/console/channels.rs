@@ -121,6 +121,7 @@ impl Console {
         let mut shown = listed(&found);
         shown["occupied"] = is_occupied.into();
         shown["node"] = self.node().into();
+        shown["decided_by"] = self.decided_by(app, &name);
         if its_type.is_presence() {
             let members = app.list_members(&name, MEMBERS);
             let users = found.summary.user_count;
@@ -135,6 +136,16 @@ impl Console {
         shown["history"] = bounds.map_or(Value::Null, |bounds| kept(app, &name, &bounds));
         shown["video"] = app.app().video(&name).is_some().into();
         Ok(shown)
+    }
+
+    /// The node that tells webhooks of a channel, where there are several.
+    fn decided_by(&self, app: &AppState, name: &ChannelName) -> Value {
+        let Some(cluster) = self.others.cluster() else { return Value::Null };
+        let Some(decider) = cluster.decider(app.id(), name) else { return Value::Null };
+        let status = cluster.status();
+        let peer = status.peers.iter().find(|peer| peer.id == decider).map(|peer| &peer.name);
+        let of_name = (decider == status.me).then_some(&status.name).or(peer);
+        json!({ "node": decider.to_string(), "node_name": of_name.map(|name| &**name) })
     }
 
     /// A page of the connections that are subscribed to a channel.

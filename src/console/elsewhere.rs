@@ -50,6 +50,8 @@ struct NodeReply {
 #[derive(Debug, Default)]
 pub(super) struct HeardNodes {
     pub(super) told: Vec<(NodeTag, Value)>,
+    /// How long each of these took, in the same order.
+    pub(super) took: Vec<Duration>,
     /// What speaks against it where it was refused.
     pub(super) refused: Vec<(NodeTag, ConsoleError)>,
     pub(super) silent: Vec<SilentNode>,
@@ -153,6 +155,7 @@ impl OtherNodes {
 /// Hears what nodes answer, until all have, or it takes too long, or one has told what is enough.
 async fn hear(asked: AskedNodes, until: Instant, is_one_enough: bool, heard: &mut HeardNodes) {
     let AskedNodes { nodes, mut answers, unknown } = asked;
+    let began = Instant::now();
     let tag = |(id, name): (NodeId, Arc<str>)| (id, NodeTag { id: id.to_string(), name: name.to_string() });
     let mut left: BTreeMap<NodeId, NodeTag> = nodes.into_iter().map(tag).collect();
     heard.silent.extend(unknown.map(|why| SilentNode { node: None, why: why.to_owned() }));
@@ -163,6 +166,7 @@ async fn hear(asked: AskedNodes, until: Instant, is_one_enough: bool, heard: &mu
                 match read(answer) {
                     Ok(Ok(told)) => {
                         heard.told.push((node, told));
+                        heard.took.push(began.elapsed());
                         if is_one_enough {
                             return;
                         }

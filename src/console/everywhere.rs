@@ -8,6 +8,7 @@ mod webhooks;
 
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::Console;
@@ -18,10 +19,14 @@ use super::elsewhere::{HeardNodes, NodeRequest, SilentNode, UNREADABLE, unheard}
 use super::list::{ListRequest, given};
 use super::merged::{ListOf, MergedPage, NodePage, NodeTag, merge};
 use crate::auth::request::Query;
+use crate::feed::exact_ms;
 use crate::hub::AppState;
 
-/// The path of the overview, the one thing that nodes ask each other of all apps.
+/// The path of the overview, of all apps or of one.
 pub(super) const OVERVIEW: &str = "overview";
+
+/// The path of what a node tells of itself as a whole.
+pub(super) const STATE: &str = "state";
 
 /// What the console of a node is asked of an app: the path below it, and the query.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +141,28 @@ impl Console {
         Ok(self.shown_of_all(shown, &heard.silent))
     }
 
+    /// The nodes of the cluster, with what each tells of itself and how long it took to; none where this node is alone.
+    pub(super) async fn nodes_everywhere(&self) -> Value {
+        let mut report = self.readiness.nodes().unwrap_or_else(|| json!({ "nodes": [] }));
+        let request = NodeRequest { path: vec![STATE.to_owned()], ..NodeRequest::default() };
+        let heard = self.others.ask_all(&request).await.without_refusals();
+        let took = heard.took.iter().map(|took| Some(exact_ms(*took)));
+        let told = heard.told.iter().map(|(node, told)| (node.id.as_str(), told)).zip(took);
+        let (own_id, own) = (self.node(), self.own_state());
+        for ((id, told), took) in std::iter::once(((own_id.as_str(), &own), None)).chain(told) {
+            let nodes = report["nodes"].as_array_mut().into_iter().flatten();
+            for node in nodes.filter(|node| node["id"] == id) {
+                node["answered_ms"] = took.into();
+                for name in ["connections", "uptime_ms", "ready", "reason"] {
+                    node[name] = told[name].clone();
+                }
+            }
+        }
+        report["self"] = own_id.into();
+        report["silent"] = told_silent(&heard.silent).into();
+        report
+    }
+
     /// What is shown of all nodes, with those that have told nothing.
     fn shown_of_all(&self, mut shown: Value, silent: &[SilentNode]) -> Value {
         shown["node"] = self.node().into();
@@ -221,6 +248,9 @@ impl Console {
         nothing: ConsoleError,
     ) -> Result<(NodeTag, Value), ConsoleError> {
         let mut heard = self.others.ask_until_told(request).await;
+        // Those that have looked say that it is not there.
+        heard.refused.retain(|(_, why)| why.status() != StatusCode::NOT_FOUND);
+        let mut heard = heard.without_refusals();
         heard.told.pop().ok_or_else(|| unheard(&heard.silent).unwrap_or(nothing))
     }
 
@@ -256,7 +286,7 @@ impl ListOf {
 /// A user, with the connections of all nodes.
 fn user(found: Vec<(NodeTag, Value)>) -> Option<Value> {
     let connections = |item: &Value| item["connections"].as_u64().unwrap_or_default();
-    let all: u64 = found.iter().map(|(_, item)| connections(item)).sum();
+    let all = found.iter().map(|(_, item)| connections(item)).fold(0, u64::saturating_add);
     let nodes: Vec<Value> = found
         .iter()
         .map(|(node, item)| json!({ "node": node.id, "node_name": node.name, "connections": connections(item) }))

@@ -210,7 +210,7 @@ impl Console {
             ["live"] => live::begin(self, request, payload).await,
             ["live", "payloads", seq] => self.payload(seq),
             ["api", "status"] => Ok(done(&self.status())),
-            ["api", "nodes"] => Ok(done(&self.nodes())),
+            ["api", "nodes"] => Ok(done(&self.nodes_everywhere().await)),
             ["api", "overview"] => Ok(done(&self.overview_everywhere(request.query_string()).await?)),
             ["api", "config"] => Ok(done(&self.config())),
             ["api", "reload"] => Ok(done(&self.plan_reload().await?)),
@@ -394,11 +394,16 @@ impl Console {
         })
     }
 
-    /// The nodes of the cluster; none where this node is alone.
-    fn nodes(&self) -> Value {
-        let mut report = self.readiness.nodes().unwrap_or_else(|| json!({ "nodes": [] }));
-        report["self"] = self.node().into();
-        report
+    /// What this node tells of itself as a whole.
+    fn own_state(&self) -> Value {
+        let reason = self.readiness.check_all().err();
+        let apps = self.hub.apps();
+        json!({
+            "connections": apps.iter().map(|app| self.hub.connections_of(app)).sum::<usize>(),
+            "uptime_ms": millis(self.started.elapsed()),
+            "ready": reason.is_none(),
+            "reason": reason.map(|reason| reason.to_string()),
+        })
     }
 
     /// The configuration as it was at the start.

@@ -190,7 +190,7 @@ mod tests {
     use crate::cluster::status::BusTrouble;
     use crate::connection::ConnectionConfig;
     use crate::hub::Worker;
-    use crate::protocol::Frame;
+    use crate::protocol::{ChannelName, Frame};
 
     use super::*;
 
@@ -267,6 +267,10 @@ mod tests {
         fn trouble(&self) -> Option<BusTrouble> {
             let is_away = self.is_away.load(Ordering::SeqCst);
             is_away.then(|| BusTrouble { since: Instant::now(), reason: "it is gone".into() })
+        }
+
+        fn decider(&self, _: &str, _: &ChannelName) -> Option<NodeId> {
+            panic!("nobody asks for it here")
         }
 
         fn ask(&self, _: Option<NodeId>, _: &Bytes) -> AskedNodes {

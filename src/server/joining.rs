@@ -22,6 +22,7 @@ use crate::cluster::status::{BusTrouble, ClusterFigures, ClusterStatus, ReplicaS
 use crate::cluster::{ClusterSettings, ClusterView, RunningNode, StartWithoutBus};
 use crate::config::{Config, ServerConfig};
 use crate::hub::Hub;
+use crate::protocol::ChannelName;
 
 /// How often the engine is asked again where it is waited for.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
@@ -186,6 +187,10 @@ impl ClusterView for JoinedView {
             Some(joined) => joined.trouble(),
             None => Some(self.waits.lock().clone()),
         }
+    }
+
+    fn decider(&self, app_id: &str, channel: &ChannelName) -> Option<NodeId> {
+        self.joined.get()?.decider(app_id, channel)
     }
 
     fn ask(&self, of: Option<NodeId>, question: &Bytes) -> AskedNodes {

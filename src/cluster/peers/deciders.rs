@@ -117,6 +117,11 @@ impl Deciders {
             && self.views(ago, now).any(|view| self.elected(view, &self.nodes, key) == Some(self.me))
     }
 
+    /// The node that decides for a channel now, as this one sees it.
+    pub(crate) fn of(&self, app_id: &str, channel: &str) -> Option<NodeId> {
+        decider(self.nodes.iter().copied(), key(app_id, channel))
+    }
+
     /// How many nodes have died, or have stopped deciding.
     pub(crate) fn departures(&self) -> u64 {
         self.departures
@@ -215,6 +220,8 @@ mod tests {
         );
         assert_eq!((found, of("1002", "news")), ([Some(3), Some(2), Some(1), Some(2)], Some(3)));
         assert_eq!(of_nodes(&[], 7), None);
+        let deciders = Deciders::new(nodes[0]).with(nodes.to_vec(), None, Instant::now()).unwrap();
+        assert_eq!(deciders.of("1001", "news"), Some(nodes[2]));
     }
 
     #[test]

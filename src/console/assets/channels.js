@@ -85,12 +85,13 @@ function one(view, app, name, about) {
 }
 
 function show(body, channel) {
-  const { type, cache, subscriptions, subscriptions_here: here, users, members, members_left_out: leftOut, cached, history } = channel;
+  const { type, cache, subscriptions, subscriptions_here: here, users, members, members_left_out: leftOut, cached, history, decided_by: decider } = channel;
   fill(body,
     make('section.panel', {}, facts([
       ['Type', cache ? `${type}, cache` : type],
       ['Subscriptions', subscriptions === here ? count(subscriptions) : `${count(subscriptions)}, ${count(here)} of them here`],
       type === 'presence' && ['Users', count(users)],
+      decider && ['Its webhooks are told by', decider.node_name ?? decider.node],
       cache && ['Remembered', cached ? `an event, for ${duration(cached.left_ms)} more` : 'nothing'],
       history && ['History', `${count(history.held.events)} of at most ${many(history.bounds.events, 'event')}`],
     ]), cached ? make('details', {}, make('summary', { textContent: 'The remembered event' }), make('pre.payload', { tabIndex: 0, textContent: pretty(cached.data) })) : null),

@@ -1,9 +1,11 @@
 // The nodes that are one broker.
 
 import { get } from './api.js';
-import { duration, empty, facts, fill, heading, make, table, watched } from './page.js';
+import { count, duration, empty, facts, fill, heading, make, silentNodes, table, watched } from './page.js';
 
 export const title = 'Nodes';
+
+const ID_SHOWN = 8;
 
 export function open(view, about) {
   const body = make('div.stack');
@@ -12,21 +14,31 @@ export function open(view, about) {
 }
 
 function show(body, told, { status }) {
-  const { nodes, self, ...rest } = told;
+  const { nodes, self, link, bus, gaps } = told;
   if (!nodes.length) {
     fill(body, make('section.panel', {}, empty('This node is alone. Several are one broker with ', make('code', { textContent: '--cluster redis://…' }), '.'), facts([['Node', self], ['Version', status?.version], ['Up', duration(status?.uptime_ms)]])));
     return;
   }
-  const columns = [...new Set(nodes.flatMap((node) => Object.keys(node)))];
-  fill(body, make('section.panel', {}, table(columns.map(words), nodes.map((node) => columns.map((name) => cell(name, node[name]))), 'Nodes')),
-    Object.keys(rest).length ? make('section.panel', {}, make('h2', { textContent: 'The engine between them' }), facts(Object.entries(rest).map(([name, value]) => [words(name), cell(name, value)]))) : null);
+  fill(body, silentNodes(told),
+    make('section.panel', {}, table(['Node', 'Release', 'State', 'Answered after', 'Connections', 'Channels', 'Members', 'Users', 'Up'], nodes.map(row), 'Nodes')),
+    make('section.panel', {}, make('h2', { textContent: 'The bus between them' }), facts([
+      ['State', bus.state === 'up' ? 'up' : `away for ${seconds(bus.seconds)}: ${bus.reason}`],
+      link.engine && ['Engine', link.engine],
+      ['Round trip', link.state === 'up' ? seconds(link.round_trip_seconds) : '–'],
+      ['Gaps in what others have told', count(gaps.state)], ['Events that were missing', count(gaps.events)],
+      ...Object.entries(gaps.lost).map(([reason, number]) => [`Lost: ${reason.replaceAll('_', ' ')}`, count(number)]),
+    ])));
 }
 
-const words = (name) => name.replaceAll('_', ' ').replace(/ ms$/, '').replace(/^./, (first) => first.toUpperCase());
-
-function cell(name, value) {
-  if (value === null || value === undefined) return '–';
-  if (typeof value === 'number' && name.endsWith('_ms')) return duration(value);
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  return typeof value === 'object' ? make('code', { textContent: JSON.stringify(value) }) : String(value);
+function row(node) {
+  const { name, id, is_this: isThis, release, state, ready, reason, silent_for_seconds: silence, answered_ms: answered, connections, channels, members, users, uptime_ms: uptime, is_namesake: isNamesake, differing_settings: differing } = node;
+  const trouble = [ready === false && reason, isNamesake && 'another node has this name', differing?.length && `has another ${differing.join(', ')}`].filter(Boolean).join('; ');
+  return [
+    make('span', { title: id }, name, make('small', { textContent: ` ${id.slice(0, ID_SHOWN)}${isThis ? ', this one' : ''}` })),
+    release, trouble ? `${state}: ${trouble}` : state,
+    isThis ? '–' : answered === undefined || answered === null ? `no answer; last heard of ${seconds(silence)} ago` : duration(answered),
+    count(connections), count(channels), count(members), count(users), duration(uptime),
+  ];
 }
+
+const seconds = (value) => duration(value * 1000);
