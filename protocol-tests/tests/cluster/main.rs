@@ -11,6 +11,7 @@ mod console;
 mod cost;
 mod death;
 mod events;
+mod feed;
 mod forms;
 mod joins;
 mod limits;

@@ -1,11 +1,15 @@
 //! The console's live feed: what its viewers are told of what happens, each of what it wants, and what becomes of viewers that
 //! do what they should not.
 
+use std::iter::repeat_n;
+use std::time::{Duration, Instant};
+
 use heliostat_protocol_tests::frame::{FIN, TEXT};
 use heliostat_protocol_tests::http::Connection;
+use heliostat_protocol_tests::nodes::plain;
 use heliostat_protocol_tests::track::BinaryMessage;
 use heliostat_protocol_tests::wire::Wire;
-use heliostat_protocol_tests::{Broker, Incoming, picture};
+use heliostat_protocol_tests::{Broker, Incoming, patience, picture};
 use serde_json::{Value, json};
 
 use crate::admin::{TOKEN, ask, bearer};
@@ -216,6 +220,49 @@ fn viewers_are_bounded() {
     assert_eq!(viewers.remove(0).0.response_header("sec-websocket-protocol"), None);
     drop(viewers);
     assert!(!deaf.whats(5).is_empty());
+}
+
+/// Entries that the broker has made for its viewers.
+fn entries_made(console: &Console) -> u64 {
+    let metrics = plain(&console.admin, "/metrics");
+    let made = metrics.text().lines().find_map(|line| line.strip_prefix("heliostat_console_entries_total "));
+    made.and_then(|made| made.parse().ok()).expect("the metric")
+}
+
+/// One that reads nothing, while as much happens as the broker takes, is kept no more for than there may be, and holds nobody up.
+/// When it reads again, each event was either told, or is among those that it is told were not.
+///
+/// Proves: bad input.
+#[test]
+fn who_reads_nothing_is_told_how_much_it_was_not_told() {
+    let Some(console) = Console::start_with("limits = { client_events_per_second = 0 }\n") else { return };
+    let [mut loud, mut quiet, mut hearer] = [(); 3].map(|()| console.broker.connect());
+    loud.subscribe_private("private-flood");
+    [&mut quiet, &mut hearer].into_iter().for_each(|socket| socket.subscribe_private("private-room"));
+    let mut deaf = Viewer::watch(&console, json!({ "kinds": ["events"] }));
+    let text =
+        json!({ "event": "client-e", "channel": "private-flood", "data": "x".repeat(9000) }).to_string();
+    let (before, began, mut sent) = (memory(&console), Instant::now(), 0_u64);
+    // Until it has been sent all that it is sent without reading, and more has happened since than is kept.
+    while began.elapsed() < Duration::from_secs(6) || entries_made(&console) < 4000 {
+        assert!(loud.try_send_together(repeat_n(text.as_str(), 500), patience()), "the broker takes it");
+        quiet.trigger("private-room", "client-n", &json!(sent));
+        assert_eq!(hearer.expect_on("private-room", "client-n").decoded(), sent);
+        sent += 501;
+    }
+    if let (Some(before), Some(after)) = (before, memory(&console)) {
+        // 16 MiB for all viewers, 8 MiB for this one, and what it takes to carry it.
+        assert!(after < before + 80_000_000, "{} bytes are kept of {sent} events", after - before);
+    }
+    let (mut told, mut left_out, mut missed) = (0, 0, 0);
+    while told + left_out + missed < sent {
+        let batch = deaf.message();
+        told += batch["entries"].as_array().unwrap().len() as u64;
+        left_out += batch["left_out"]["events"].as_u64().unwrap_or_default();
+        missed += batch["missed"].as_u64().unwrap();
+    }
+    assert_eq!(told + left_out + missed, sent);
+    assert!(told > 500 && missed > 0, "{told} of {sent} are told, {left_out} are left out, {missed} missed");
 }
 
 /// Of a binary message its content can be fetched for a while, as what it is where it is a picture, and as nothing that a
