@@ -325,7 +325,7 @@ mod tests {
             "it is of the node that has said it"
         );
         assert_eq!(told["data"]["payload"], serde_json::Value::Null, "nothing that a page would fetch");
-        let filters = vec![r#"{"text":"x"}"#; 9].join(",");
+        let filters = [r#"{"text":"x"}"#; 9].join(",");
         let word = format!(r#"{{"version":1,"filters":[{filters}]}}"#);
         assert!(!nodes.passing.hear(HERE, word.as_bytes(), nodes.now), "more than a node has viewers");
         let word = r#"{"version":1,"filters":[{"channel":"a*b*"},{"kinds":["api"]}]}"#;
