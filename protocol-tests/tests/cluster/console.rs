@@ -13,7 +13,7 @@ use crate::users::signed_in;
 fn ask(node: &Node, path: &str) -> (u16, Value) {
     let path = format!("/console/api/apps/{}{path}", node.target.credentials.app_id);
     let answer = node.api("GET", &path, &Value::Null);
-    (answer.status, answer.json())
+    (answer.status, serde_json::from_str(answer.text()).unwrap())
 }
 
 /// The same, where it is expected to show something.

@@ -74,7 +74,7 @@ fn watching(node: &Node) -> f64 {
 
 /// Words of the feed that this node has said.
 fn said(node: &Node) -> f64 {
-    node.metric("heliostat_cluster_messages_total{direction=\"out\"", "kind=\"feed\"")
+    node.metric("heliostat_cluster_messages_total", "direction=\"out\",kind=\"feed\"")
 }
 
 /// An event that another node has accepted, with its receivers on all nodes, and a refusal at another one, with its cause, are told
@@ -127,7 +127,7 @@ fn what_happens_on_all_nodes_is_told_at_one() {
         assert!(before > 0.0);
         publish(b, &channel);
         // What would be passed on of it is said ten times in a second, and a heartbeat once.
-        let beats = || b.metric("heliostat_cluster_messages_total{direction=\"out\"", "kind=\"heartbeat\"");
+        let beats = || b.metric("heliostat_cluster_messages_total", "direction=\"out\",kind=\"heartbeat\"");
         let until = beats() + 1.0;
         eventually("a second passes at b", || (beats() >= until).then_some(()));
         assert_eq!((said(b), watching(b)), (before, 0.0), "an event that nobody wants to be told of");
