@@ -132,7 +132,7 @@ fn judge_larger(taken: usize, bytes: usize, fate: &BodyFate) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::super::finding::Mark;
-    use super::super::refusal::tests::head;
+    use super::super::refusal::head;
     use super::*;
 
     #[test]

@@ -110,20 +110,19 @@ pub(super) fn shown_prefix(place: &CheckedPlace) -> String {
     }
 }
 
+/// The head of an answer with these headers.
 #[cfg(test)]
-pub(super) mod tests {
-    use hyper::Response;
-
-    use super::*;
-
-    /// The head of an answer with these headers.
-    pub(crate) fn head(status: u16, headers: &[(&str, &str)]) -> response::Parts {
-        let mut answer = Response::builder().status(status);
-        for (name, value) in headers {
-            answer = answer.header(*name, *value);
-        }
-        answer.body(()).unwrap().into_parts().0
+pub(super) fn head(status: u16, headers: &[(&str, &str)]) -> response::Parts {
+    let mut answer = hyper::Response::builder().status(status);
+    for (name, value) in headers {
+        answer = answer.header(*name, *value);
     }
+    answer.body(()).unwrap().into_parts().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn what_proxies_answer_is_known() {

@@ -151,7 +151,7 @@ fn judge_offers(is_open: bool, sub_protocol: &str, extensions: &str) -> Vec<Find
 #[cfg(test)]
 mod tests {
     use super::super::finding::Mark;
-    use super::super::refusal::tests::head;
+    use super::super::refusal::head;
     use super::*;
 
     fn judged(status: u16, headers: &[(&str, &str)], body: &str, elsewhere: Option<&str>) -> StatusReading {
