@@ -6,7 +6,6 @@
 mod answers;
 mod apps;
 mod arguments;
-#[allow(dead_code, reason = "the checks that ask by all of it come next")]
 mod doctor;
 mod feed_socket;
 mod generated;

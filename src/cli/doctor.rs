@@ -4,15 +4,24 @@
 //! and what is tried when, in `order`.
 
 mod body_size;
+mod capacity;
 mod check;
 mod client_events;
 mod clock;
 mod connect;
 mod conversation;
+mod cors;
+mod fallback_frames;
+mod fallback_transport;
+mod fallbacks;
 mod finding;
+mod forwarding;
 mod greeting;
+mod idle;
+mod live_answer;
 mod names;
 mod order;
+mod origin;
 mod place;
 mod refusal;
 mod report;
@@ -23,6 +32,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tried_session;
 mod trust;
 mod upgrade;
 mod visit;
@@ -30,14 +40,16 @@ mod visit;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
+use self::idle::LONGEST_SECONDS;
 use self::order::{ORDER, WHOLE, examine};
 use self::place::CheckedPlace;
 use self::report::{Report, ReportForm};
 use self::visit::Visit;
-use super::remote::{AppArguments, RemoteFailure, broker_url, is_colourful};
+use super::remote::{AdminPlace, AppArguments, Remote, RemoteFailure, broker_url, is_colourful};
 use crate::outbound::{TrustedFile, shown};
 
 /// What is to be examined.
@@ -55,6 +67,14 @@ pub(super) struct DoctorArguments {
     /// A file of certificates to trust besides the public ones, in PEM form.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// The page that clients are on, such as https://example.com: whether it may connect and use the fallbacks.
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
+    /// Have clients say nothing for so long, to see whether something on the way cuts them before the server speaks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LONGEST_SECONDS))]
+    idle: u64,
+    #[command(flatten)]
+    admin: AdminPlace,
     /// Show each finding as a line of JSON.
     #[arg(long)]
     json: bool,
@@ -76,6 +96,10 @@ pub(super) fn run_doctor(arguments: &DoctorArguments) -> Result<bool, RemoteFail
     let app = arguments.app.app()?;
     let trusted = arguments.ca_file.as_deref().map(|path| TrustedFile { path, named_by: "--ca-file" });
     let mut visit = Visit::new(sockets, api, app, trusted).map_err(RemoteFailure::usage)?;
+    visit.origin.clone_from(&arguments.origin);
+    visit.idle = Duration::from_secs(arguments.idle);
+    let is_named = arguments.admin.is_named();
+    visit.admin = is_named.then(|| Remote::admin(&arguments.admin)).transpose()?;
     let for_people = if is_colourful() { ReportForm::Colourful } else { ReportForm::Plain };
     let form = if arguments.json { ReportForm::Json } else { for_people };
     let mut report = Report::new(form, &visit.app);

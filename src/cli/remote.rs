@@ -112,15 +112,22 @@ pub(super) struct BrokerArguments {
     pub(super) json: bool,
 }
 
-/// Which admin listener.
+/// Where an admin listener is, and what it is shown.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub(super) struct AdminArguments {
+pub(super) struct AdminPlace {
     /// The address of the admin listener [default: http://127.0.0.1:9601].
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
     /// The token of the admin listener [default: that of HELIOSTAT_ADMIN_TOKEN].
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+}
+
+/// Which admin listener.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub(super) struct AdminArguments {
+    #[command(flatten)]
+    pub(super) place: AdminPlace,
     /// The id of the app [default: that of PUSHER_APP_ID or HELIOSTAT_APP_ID].
     #[arg(long = "app", value_name = "ID")]
     app: Option<String>,
@@ -181,9 +188,9 @@ impl Remote {
     }
 
     /// The admin listener.
-    pub(super) fn admin(arguments: &AdminArguments) -> Result<Self, RemoteFailure> {
-        let (url, linked) = of_link(arguments.admin.as_deref().unwrap_or(ADMIN_HERE));
-        let given = arguments.token.clone().or(linked).or_else(|| variable("HELIOSTAT_ADMIN_TOKEN"));
+    pub(super) fn admin(place: &AdminPlace) -> Result<Self, RemoteFailure> {
+        let (url, linked) = of_link(place.admin.as_deref().unwrap_or(ADMIN_HERE));
+        let given = place.token.clone().or(linked).or_else(|| variable("HELIOSTAT_ADMIN_TOKEN"));
         let token = given.ok_or_else(|| {
             RemoteFailure::usage(
                 "expected the token of the admin listener, got none: give --token, or set HELIOSTAT_ADMIN_TOKEN",
@@ -323,6 +330,13 @@ fn of_link(url: &str) -> (&str, Option<String>) {
     let before_fragment = behind.split('#').next().unwrap_or_default();
     let query = before_fragment.split_once('?').map_or("", |(_, query)| query);
     (listener, Query::parse(query).get("token").map(str::to_owned))
+}
+
+impl AdminPlace {
+    /// Whether it was said that there is one.
+    pub(super) fn is_named(&self) -> bool {
+        self.admin.is_some() || self.token.is_some()
+    }
 }
 
 impl AdminArguments {

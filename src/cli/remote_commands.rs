@@ -38,8 +38,8 @@ pub(super) enum RemoteCommand {
     },
     /// Examine a server and the way to it: what was tried, what came, what to change.
     ///
-    /// It looks the name up, connects, looks at the certificate, opens a WebSocket as clients do, signs requests as backends do, and
-    /// sends an event to itself on a private channel of its own. It works against any server of the Pusher Channels protocol, and shows
+    /// It looks the name up, connects, looks at the certificate, opens a WebSocket as clients do, signs requests as backends do,
+    /// sends an event to itself on a private channel of its own, and tries the HTTP fallbacks, and what a proxy may do to them. It works against any server of the Pusher Channels protocol, and shows
     /// no secret. Exit code 0: all is well; 1: there is a fault; 2: it could not be examined.
     Doctor(DoctorArguments),
     /// Publish an event, and say whether anybody is subscribed.
@@ -310,7 +310,7 @@ fn connections(
     socket_id: Option<&str>,
     close: bool,
 ) -> Result<String, RemoteFailure> {
-    let (remote, app) = (Remote::admin(admin)?, admin.app_id()?);
+    let (remote, app) = (Remote::admin(&admin.place)?, admin.app_id()?);
     let below = |rest: &[&str]| path_of(&["console", "api", "apps", &app, "connections"], rest);
     let Some(socket_id) = socket_id else {
         let (mut all, mut silent) = (Vec::new(), Vec::new());
@@ -362,7 +362,7 @@ fn silent_lines(silent: &[Json]) -> String {
 
 /// What webhooks were sent last, as the admin listener remembers it.
 pub(super) fn webhook_attempts(admin: &AdminArguments) -> Result<String, RemoteFailure> {
-    let (remote, app) = (Remote::admin(admin)?, admin.app_id()?);
+    let (remote, app) = (Remote::admin(&admin.place)?, admin.app_id()?);
     let answer = remote.get(&path_of(&["console", "api", "apps", &app, "webhooks"], &[]), &[])?;
     if admin.json {
         return Ok(format!("{answer}\n"));

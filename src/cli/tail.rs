@@ -83,7 +83,7 @@ pub(super) fn run_tail(tail: &TailArguments) -> Result<(), RemoteFailure> {
 }
 
 fn show(tail: &TailArguments, style: Style, out: &mut impl std::io::Write) -> Result<(), RemoteFailure> {
-    let remote = Remote::admin(&tail.admin)?;
+    let remote = Remote::admin(&tail.admin.place)?;
     let (url, token) = remote.feed();
     remote.block_on(async {
         let mut socket = FeedSocket::open(&url, token).await?;

@@ -29,6 +29,7 @@ async fn greet(visit: &mut Visit) -> CheckOutcome {
     };
     let heard = first_word(&mut conversation).await;
     let (finding, greeting) = judge(&visit.sockets, &heard, begun.elapsed());
+    visit.greeted_in = greeting.is_some().then(|| begun.elapsed());
     visit.greeting = greeting;
     finding.into()
 }
@@ -103,7 +104,8 @@ fn judge_greeting(tried: &str, greeting: &HeardGreeting, took: Duration) -> Find
     let millis = took.as_millis();
     match activity_timeout {
         None | Some(0) => {
-            let change = "pusher-js gives up on such a greeting: this is an error of the server";
+            let change = "pusher-js gives up on such a greeting, which is that of old protocols: have the proxy pass the query \
+                          on as it comes, which asks for the newest (?protocol=7&…); otherwise it is an error of the server";
             Finding::fault(tried, "the greeting has no activity_timeout", change)
         }
         Some(seconds) => Finding::ok(

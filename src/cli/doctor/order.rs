@@ -10,10 +10,13 @@ use tokio::time::Instant;
 use super::check::Check;
 use super::finding::{CheckOutcome, Finding, Mark};
 use super::visit::Visit;
-use super::{body_size, client_events, clock, connect, greeting, names, round_trip, signature, tls, upgrade};
+use super::{
+    body_size, capacity, client_events, clock, connect, cors, fallbacks, forwarding, greeting, idle, names,
+    origin, round_trip, signature, tls, upgrade,
+};
 
 /// All of them. What a check needs stands before it.
-pub(super) const ORDER: [&Check; 10] = [
+pub(super) const ORDER: [&Check; 16] = [
     &names::CHECK,
     &connect::CHECK,
     &tls::CHECK,
@@ -24,6 +27,12 @@ pub(super) const ORDER: [&Check; 10] = [
     &round_trip::CHECK,
     &client_events::CHECK,
     &body_size::CHECK,
+    &origin::CHECK,
+    &fallbacks::CHECK,
+    &cors::CHECK,
+    &forwarding::CHECK,
+    &idle::CHECK,
+    &capacity::CHECK,
 ];
 
 /// How long all of them may take together.

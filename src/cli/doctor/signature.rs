@@ -139,6 +139,11 @@ fn judge_refusal(visit: &Visit, answer: JudgedAnswer<'_>, signed: &SignedAddress
             "the path is none of the broker's: have the proxy pass {api} on as it comes, and let server.path_prefix be what \
              comes there; where backends publish elsewhere, say it by --api"
         ),
+        400 | 401 | 403 if answer.body.contains("Missing parameter") => {
+            "the query was lost on the way: have the proxy pass it on as it comes (in nginx a variable such as $uri behind the \
+             address of proxy_pass leaves it out)"
+                .to_owned()
+        }
         400 | 401 | 403 if answer.body.to_lowercase().contains("unknown auth_key") => {
             "no app there has this key: compare it with that of the server's configuration, and see whether the API at this \
              address belongs to the same server as the WebSockets"
@@ -179,7 +184,7 @@ fn changed_on_the_way(body: &str, signed: &str) -> Option<String> {
 mod tests {
     use super::super::finding::Mark;
     use super::super::place::CheckedPlace;
-    use super::super::refusal::tests::head;
+    use super::super::refusal::head;
     use super::*;
     use crate::cli::remote::GivenApp;
 
@@ -217,6 +222,7 @@ mod tests {
     fn a_refused_signature_is_told_with_what_to_compare() {
         for (status, body, word) in [
             (401, "Unauthorized", "the secret is another one"),
+            (401, "Missing parameter: auth_key\n", "the query was lost"),
             (400, "Unknown auth_key\n", "no app there has this key"),
             (404, "App 2 not found: no app with this id belongs to the auth_key\n", "another id"),
             (404, "Not found: /x/apps is no endpoint of this broker\n", "server.path_prefix"),

@@ -102,15 +102,27 @@ pub(super) async fn open(
     place: &CheckedPlace,
     tls: &Arc<ClientConfig>,
 ) -> Result<Box<dyn ByteStream>, UnheardError> {
+    Ok(open_from(place, tls).await?.0)
+}
+
+/// The same, with this machine's address on the connection.
+///
+/// # Errors
+/// If there is no connection, or no TLS on it.
+pub(super) async fn open_from(
+    place: &CheckedPlace,
+    tls: &Arc<ClientConfig>,
+) -> Result<(Box<dyn ByteStream>, SocketAddr), UnheardError> {
     let tcp = connect(place).await?;
+    let local = tcp.local_addr().map_err(UnheardError::Connect)?;
     if !place.is_tls() {
-        return Ok(Box::new(tcp));
+        return Ok((Box::new(tcp), local));
     }
     let name = ServerName::try_from(place.host().to_owned());
     let name = name.map_err(|error| UnheardError::Tls(io::Error::other(error)))?;
     let secured = TlsConnector::from(Arc::clone(tls)).connect(name, tcp);
     match tokio::time::timeout(CONNECT_TIMEOUT, secured).await {
-        Ok(secured) => Ok(Box::new(secured.map_err(UnheardError::Tls)?)),
+        Ok(secured) => Ok((Box::new(secured.map_err(UnheardError::Tls)?), local)),
         Err(_) => Err(UnheardError::Timeout(CONNECT_TIMEOUT)),
     }
 }

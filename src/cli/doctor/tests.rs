@@ -85,3 +85,16 @@ async fn a_port_that_is_closed_or_says_nothing_is_told_and_nothing_else_is_tried
     assert_eq!(marked(&found, Mark::Fault), ["connect"], "{printed}");
     assert!(printed.contains("nothing listens on port"), "{printed}");
 }
+
+#[tokio::test]
+async fn the_fallbacks_of_a_broker_work_and_pages_of_other_sites_may_use_them() {
+    let broker = Broker::new().unwrap();
+    let app = broker.new_app_with(|app| app.app.client_events = true).unwrap();
+    let credentials = format!("{}:{}:{}", app.id(), app.key(), app.secret());
+    let checks = [&names::CHECK, &connect::CHECK, &tls::CHECK, &fallbacks::CHECK, &cors::CHECK];
+    let (found, printed) = examined(&broker.url(), &credentials, &checks).await;
+    assert_eq!(marked(&found, Mark::Ok).len(), found.len(), "{printed}");
+    let all = fallback_transport::FallbackTransport::ALL.map(fallback_transport::FallbackTransport::name);
+    assert!(printed.contains(&format!("{}: opened, greeted and subscribed", all.join(", "))), "{printed}");
+    assert!(printed.contains("it may, and may read the answers"), "{printed}");
+}

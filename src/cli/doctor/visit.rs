@@ -1,6 +1,8 @@
 //! What is examined, what the checks have learned of it so far, and how they ask.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -10,10 +12,11 @@ use rustls::ClientConfig;
 use url::Url;
 
 use super::conversation::{ClientConversation, HeardGreeting};
+use super::fallback_transport::FallbackTransport;
 use super::place::CheckedPlace;
-use super::stream::{HeardAnswer, UnheardError, exchange, open, send};
+use super::stream::{HeardAnswer, UnheardError, exchange, open, open_from, send};
 use super::trust::{IndulgentVerifier, indulgent_tls};
-use crate::cli::remote::{GivenApp, SignedUrl, path_of};
+use crate::cli::remote::{GivenApp, Remote, SignedUrl, path_of};
 use crate::cli::web_socket::{ByteStream, HandshakeAnswer, shake_hands};
 use crate::http::unix_seconds;
 use crate::outbound::{AGENT, ConnectorError, TrustedFile};
@@ -33,6 +36,16 @@ pub(super) struct Visit {
     pub(super) clock_ahead: i64,
     /// Whether requests are signed with the prefix of the path: the server sees it.
     pub(super) signs_prefix: bool,
+    /// The page that clients are on, where one was named.
+    pub(super) origin: Option<String>,
+    /// How long a client says nothing, to see whether it is cut.
+    pub(super) idle: Duration,
+    /// The broker's admin listener.
+    pub(super) admin: Option<Remote>,
+    /// How long it took until a client was greeted.
+    pub(super) greeted_in: Option<Duration>,
+    /// The fallbacks that work.
+    pub(super) working_fallbacks: Vec<FallbackTransport>,
     tls: Arc<ClientConfig>,
     pub(super) certificates: Arc<IndulgentVerifier>,
 }
@@ -58,6 +71,11 @@ impl Visit {
             greeting: None,
             clock_ahead: 0,
             signs_prefix: true,
+            origin: None,
+            idle: Duration::ZERO,
+            admin: None,
+            greeted_in: None,
+            working_fallbacks: Vec::new(),
             tls,
             certificates,
         })
@@ -107,6 +125,18 @@ impl Visit {
     ) -> Result<HandshakeAnswer, UnheardError> {
         let stream = self.open(&self.sockets).await?;
         Ok(shake_hands(stream, url, headers).await?)
+    }
+
+    /// The same, with this machine's address on the connection.
+    ///
+    /// # Errors
+    /// If no answer comes.
+    pub(super) async fn shake_hands_from(
+        &self,
+        url: &Url,
+    ) -> Result<(HandshakeAnswer, SocketAddr), UnheardError> {
+        let (stream, local) = open_from(&self.sockets, &self.tls).await?;
+        Ok((shake_hands(stream, url, &[]).await?, local))
     }
 
     /// Sends a request to this address of a place, with these headers, on a connection of its own.

@@ -1,0 +1,74 @@
+//! Whether a page of the origin that was named may connect: apps may name those that they take.
+
+use std::time::Duration;
+
+use hyper::header::ORIGIN;
+
+use super::check::Check;
+use super::conversation::{ClientConversation, HeardNext, read_greeting};
+use super::finding::{CheckOutcome, Finding};
+use super::visit::Visit;
+
+pub(super) const CHECK: Check = Check {
+    name: "origin",
+    tries: "a WebSocket of the page that --origin names",
+    needs: &["tls"],
+    within: Duration::from_secs(20),
+    run: |visit| Box::pin(connect_as_page(visit)),
+};
+
+async fn connect_as_page(visit: &Visit) -> CheckOutcome {
+    // Nobody has asked.
+    let Some(origin) = &visit.origin else { return CheckOutcome::holding(Vec::new()) };
+    judge(origin, first_word(visit, origin).await).into()
+}
+
+/// The first that comes, or why nothing does.
+async fn first_word(visit: &Visit, origin: &str) -> Result<HeardNext, String> {
+    let answer = visit.shake_hands(&visit.socket_url(), &[(ORIGIN.as_str(), origin)]).await;
+    let answer = answer.map_err(|error| error.to_string())?;
+    let socket = answer.socket.map_err(|_| answer.head.status.to_string())?;
+    ClientConversation::over(socket).hear().await.map_err(|error| error.to_string())
+}
+
+fn judge(origin: &str, heard: Result<HeardNext, String>) -> Finding {
+    let tried = format!("a WebSocket of a page of {origin}");
+    let came = match heard {
+        Ok(HeardNext::Event(event)) if read_greeting(&event).is_some() => {
+            return Finding::ok(tried, "it was let in");
+        }
+        Ok(HeardNext::Event(event)) => {
+            format!("{} {}", event.event, event.data["message"].as_str().unwrap_or_default())
+        }
+        Ok(HeardNext::Closed(Some((code, reason)))) => format!("closed with {code}: {reason}"),
+        Ok(_) => "the end of the connection".to_owned(),
+        Err(error) => error,
+    };
+    let change = "one that names no page is let in: put the origin on the list of the app (heliostat: allowed_origins), and see \
+                  whether the proxy has rules of its own for it";
+    Finding::fault(tried, came, change)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conversation::read_event;
+    use super::super::finding::Mark;
+    use super::*;
+
+    #[test]
+    fn a_page_is_let_in_or_told_why_not() {
+        let event = |text| Ok(HeardNext::Event(read_event(text).unwrap()));
+        let greeting = r#"{"event":"pusher:connection_established","data":{"socket_id":"1.2"}}"#;
+        let error = r#"{"event":"pusher:error","data":{"code":4009,"message":"Origin not allowed"}}"#;
+        let closed = HeardNext::Closed(Some((4009, "Origin not allowed".to_owned())));
+        for (heard, mark, came) in [
+            (event(greeting), Mark::Ok, "it was let in"),
+            (event(error), Mark::Fault, "pusher:error Origin not allowed"),
+            (Ok(closed), Mark::Fault, "closed with 4009: Origin not allowed"),
+            (Err("403 Forbidden".to_owned()), Mark::Fault, "403 Forbidden"),
+        ] {
+            let finding = judge("https://a.example", heard);
+            assert_eq!((finding.mark, finding.came.as_str()), (mark, came));
+        }
+    }
+}
