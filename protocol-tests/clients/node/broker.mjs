@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const BINARY =
+export const BINARY =
   process.env.PROTOCOL_TESTS_BIN ?? fileURLToPath(new URL('../../../target/debug/heliostat', import.meta.url));
 
 /** The broker that clients are connected to before it is replaced: the same one where no release is named. */

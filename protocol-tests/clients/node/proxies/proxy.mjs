@@ -55,14 +55,17 @@ export const KINDS = {
 /**
  * Starts a proxy of this kind in front of `brokers`, one or two, and ends it with the test.
  *
- * @param {{ timeout?: string }} [options]  in place of the time-outs that the document has
+ * @param {{ timeout?: string, change?: (file: string) => string, certified?: string }} [options]  `timeout` is in place of the
+ *   time-outs that the document has; `change` makes another file of the document's, when all else is in it; `certified` is
+ *   the path of a certificate without its ending, in place of a new one;
+ *   `end` is the signal that ends it, where it would wait for what clients have left
  * @returns {Promise<{ host: string, port: number }>}
  */
-export async function startProxy(t, kind, brokers, { timeout = SHOWN.timeout } = {}) {
+export async function startProxy(t, kind, brokers, { timeout = SHOWN.timeout, change = (file) => file, certified, end } = {}) {
   const { block, listens, around, command } = KINDS[kind];
   const folder = await mkdtemp(join(tmpdir(), `heliostat-${kind}-`));
   t.after(() => rm(folder, { recursive: true }));
-  await certificate(folder);
+  const shownTo = certified ?? await certificate(await authority(folder), folder);
   const port = await freePort();
 
   let text = await shown(block);
@@ -71,13 +74,13 @@ export async function startProxy(t, kind, brokers, { timeout = SHOWN.timeout } =
     text = text.replaceAll(what, by);
   };
   replace(new RegExp(listens[0], 'gm'), listens[1](port));
-  replace(SHOWN.certificate, join(folder, 'certificate'));
+  replace(SHOWN.certificate, shownTo);
   if (brokers.length > 1) replace(new RegExp(`#(.*${SHOWN.brokers[1]})`, 'g'), '$1');
   brokers.forEach((broker, n) => replace(SHOWN.brokers[n], `${broker.host}:${broker.port}`));
   if (kind !== 'caddy') replace(SHOWN.timeout, timeout);
   const file = join(folder, 'proxy.conf');
-  await writeFile(file, `${around(text, folder)}\n`);
-  return run(t, command(file, folder), folder, port);
+  await writeFile(file, `${around(change(text), folder)}\n`);
+  return run(t, command(file, folder), folder, port, end);
 }
 
 /** The least that passes requests on, and nothing of `Host`: what a proxy does that nobody has told more. */
@@ -144,7 +147,7 @@ export async function startPlainProxy(t, kind, broker) {
   return run(t, command(file, folder), folder, port);
 }
 
-async function run(t, [program, ...args], folder, port) {
+async function run(t, [program, ...args], folder, port, end = 'SIGTERM') {
   const child = spawn(program, args, {
     // Debian keeps two of them where only root looks; Caddy writes into its user's home.
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin`, HOME: folder, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder },
@@ -159,7 +162,7 @@ async function run(t, [program, ...args], folder, port) {
   const lastResort = () => child.kill('SIGKILL');
   process.once('exit', lastResort);
   t.after(async () => {
-    child.kill('SIGTERM');
+    child.kill(end);
     await ended;
     process.off('exit', lastResort);
   });
@@ -182,14 +185,49 @@ async function shown(language) {
   return found[2];
 }
 
-async function certificate(folder) {
-  const [crt, key, pem] = ['crt', 'key', 'pem'].map((ending) => join(folder, `certificate.${ending}`));
-  await promisify(execFile)('openssl', [
-    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-    '-subj', '/CN=heliostat test', '-addext', `subjectAltName=IP:${HOST}`, '-keyout', key, '-out', crt,
-  ]);
-  await writeFile(pem, await readFile(crt, 'utf8') + await readFile(key, 'utf8'));
+/**
+ * Makes an authority for certificates in this folder.
+ *
+ * @returns {Promise<string>}  the path of its own, without its ending
+ */
+export async function authority(folder) {
+  const path = join(folder, 'authority');
+  await openssl(['req', '-x509', ...NEW_KEY, '-days', '2', '-subj', '/CN=heliostat tests', '-keyout', `${path}.key`, '-out', `${path}.crt`]);
+  await writeFile(`${path}.cnf`, `
+    [ca]
+    default_ca = own
+    [own]
+    database = ${path}.txt
+    new_certs_dir = ${folder}
+    rand_serial = yes
+    default_md = sha256
+    policy = names
+    copy_extensions = copy
+    [names]
+    commonName = supplied`);
+  await writeFile(`${path}.txt`, '');
+  return path;
 }
+
+/**
+ * Has the authority make a certificate in this folder: for an address or a name, valid until then, as `YYYYMMDDHHMMSSZ`.
+ *
+ * @returns {Promise<string>}  its path without `.crt`; beside it are its key, and both together as `.pem`
+ */
+export async function certificate(by, folder, { subject = `IP:${HOST}`, until = '20990101000000Z', name = 'certificate' } = {}) {
+  const path = join(folder, name);
+  await openssl(['req', '-new', ...NEW_KEY, '-subj', `/CN=${name}`, '-addext', `subjectAltName=${subject}`, '-keyout', `${path}.key`, '-out', `${path}.csr`]);
+  await openssl([
+    'ca', '-batch', '-notext', '-config', `${by}.cnf`, '-cert', `${by}.crt`, '-keyfile', `${by}.key`,
+    '-startdate', '20200101000000Z', '-enddate', until, '-in', `${path}.csr`, '-out', `${path}.crt`,
+  ]);
+  await writeFile(`${path}.pem`, await readFile(`${path}.crt`, 'utf8') + await readFile(`${path}.key`, 'utf8'));
+  return path;
+}
+
+const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+
+const openssl = (args) => promisify(execFile)('openssl', args);
 
 /** A port that nobody has at this moment: none of the proxies tells which one it took. */
 export async function freePort() {
