@@ -11,7 +11,7 @@ use crate::app::{AppRegistry, DuplicateApp};
 use crate::app_admin::{AppsError, InForce, LiveApps, PutInForce};
 use crate::config::{AppConfig, Config, ConfigDifference, Loaded};
 use crate::hub::Hub;
-use crate::net::tls::{CertificateStatus, Certificates, PreparedCertificates};
+use crate::net::tls::{self, CertificateStatus, Certificates, PairFiles, PreparedCertificates, TlsError};
 use crate::protocol::CloseCode;
 use crate::test_mode;
 
@@ -82,7 +82,8 @@ impl Reloader {
         config: Config,
         last: impl FnOnce() -> Result<(), E>,
     ) -> Result<Reloaded, E> {
-        let prepared = self.apps.examine(&config)?;
+        // What cannot be served is counted, and not told again.
+        let prepared = self.apps.examine(&config, Certificates::prepare)?;
         let _changing = self.apps.changing.lock();
         last()?;
         let mut running = self.apps.running.lock();
@@ -101,7 +102,7 @@ impl Reloader {
     /// # Errors
     /// As of that.
     pub(crate) fn plan(&self, loaded: &Loaded) -> Result<ConfigDifference, StartError> {
-        let prepared = self.apps.examine(&loaded.config)?;
+        let prepared = self.apps.examine(&loaded.config, |_, wanted| tls::prepare(wanted))?;
         let (running, mut then) = {
             let running = self.apps.running.lock();
             (running.clone(), running.clone())
@@ -176,20 +177,19 @@ impl From<StartError> for AppsError {
 }
 
 impl RunningApps {
-    /// Finds what speaks against a configuration. Returns its certificates.
-    fn examine(&self, config: &Config) -> Result<Option<PreparedCertificates>, StartError> {
+    /// Finds what speaks against a configuration. Returns its certificates, read by `prepare`: none, where it wants no TLS or none
+    /// is served, which needs a restart.
+    fn examine(
+        &self,
+        config: &Config,
+        prepare: impl FnOnce(&Certificates, Vec<PairFiles>) -> Result<PreparedCertificates, TlsError>,
+    ) -> Result<Option<PreparedCertificates>, StartError> {
         let apps = config.apps.iter().map(|configured| configured.app.clone());
         AppRegistry::new(apps)?;
         check_apps(config)?;
-        self.prepare_certificates(config)
-    }
-
-    /// Reads the certificates that a configuration wants. Nothing, where it wants no TLS or none is served: that needs a
-    /// restart.
-    fn prepare_certificates(&self, config: &Config) -> Result<Option<PreparedCertificates>, StartError> {
         let wanted = pair_files(config)?;
         let served = self.certificates.as_ref().filter(|_| !wanted.is_empty());
-        Ok(served.map(|certificates| certificates.prepare(wanted)).transpose()?)
+        Ok(served.map(|certificates| prepare(certificates, wanted)).transpose()?)
     }
 
     fn put_in_force(&self, running: &mut Config, config: Config) -> Result<Reloaded, DuplicateApp> {
