@@ -109,7 +109,12 @@ fn decoder(frame: &Frame) -> Option<serde_json::Map<String, Value>> {
         ("sample_rate", "sampleRate"),
         ("sound_channels", "numberOfChannels"),
     ];
-    let shown = shown.into_iter().map(|(name, member)| (name.to_owned(), config[member].clone()));
+    // Of what is shown only the kind that is expected: a camera may say anything.
+    let shown = shown.into_iter().map(|(name, member)| {
+        let value = &config[member];
+        let fits = if member == "codec" { value.is_string() } else { value.is_u64() };
+        (name.to_owned(), if fits { value.clone() } else { Value::Null })
+    });
     Some(shown.chain([("media_type".to_owned(), payload.media_type().into())]).collect())
 }
 
