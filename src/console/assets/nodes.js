@@ -10,7 +10,11 @@ const ID_SHOWN = 8;
 export function open(view, about) {
   const body = make('div.stack');
   fill(view, heading('Nodes', 'Those that are one broker with this one.'), body);
-  return watched(body, 3000, 'The nodes are not to be had', async () => show(body, await get('nodes'), about));
+  return watched(body, 3000, 'The nodes are not to be had', async () => {
+    const told = await get('nodes');
+    // Whoever goes through it by the keyboard stays where he is.
+    if (!body.contains(document.activeElement)) show(body, told, about);
+  });
 }
 
 function show(body, told, { status }) {

@@ -11,6 +11,8 @@ export function open(view, { app }) {
   fill(view, heading('Pipe', 'Rules that forward events, and backends that hear them.', link('live', 'What it sends, live', { kinds: 'pipe' })), body, tryForm(app));
   return watched(body, 3000, 'The pipe is not to be had', async () => {
     const told = await get(of(app, 'pipe'));
+    // Whoever goes through it by the keyboard stays where he is.
+    if (body.contains(document.activeElement)) return;
     show(body, told);
     body.prepend(...[silentNodes(told)].filter(Boolean));
     body.append(...[byNode(told)].filter(Boolean));

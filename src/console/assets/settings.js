@@ -55,7 +55,8 @@ async function compare(place, done = null) {
   const answer = done && make('p', { role: 'status', textContent: `Reloaded: ${done}.` });
   try {
     const plan = await get('reload');
-    const act = plan.changes ? button('Reload', async () => {
+    const act = plan.changes ? button('Reload', async ({ currentTarget }) => {
+      currentTarget.disabled = true;
       try {
         const { told } = await post('reload', { version: plan.version });
         await compare(place, told);
@@ -90,6 +91,7 @@ function change(what, words, ...more) {
 }
 
 function setting({ path, before, after, is_secret: isSecret, origin }) {
-  const values = isSecret ? [make('p.quiet', { textContent: 'another secret' })] : [['gone', before], ['new', after]].map(([tone, text]) => text && make('pre', { tabIndex: 0 }, make(`span.diff.${tone}`, { textContent: text })));
+  const values = isSecret ? [make('p.quiet', { textContent: 'another secret' })] : [['gone', 'Before', '-', before], ['new', 'After', '+', after]].map(([tone, label, mark, text]) => text
+    && make('pre', { tabIndex: 0, role: 'group', 'aria-label': label }, make(`span.diff.${tone}`, { textContent: text.split('\n').map((line) => `${mark} ${line}`).join('\n') })));
   return make('div.change', {}, make('p', {}, make('code', { textContent: path }), origin ? make('span.quiet', { textContent: ` ${origin}` }) : null), values);
 }
