@@ -259,7 +259,9 @@ fn is_link_of_this_machine(request: &HttpRequest) -> bool {
         values.next().is_some_and(|value| value.as_bytes() == expected) && values.next().is_none()
     };
     let is_page = matches!(request.path(), "/console" | "/console/") && request.method() == Method::GET;
+    // With a query it would show credentials, and wrong ones count.
     is_page
+        && request.query_string().is_empty()
         && is("sec-fetch-site", b"same-site")
         && is("sec-fetch-mode", b"navigate")
         && is("sec-fetch-dest", b"document")

@@ -163,6 +163,7 @@ fn a_link_of_this_machine_leads_to_the_console() {
     for (area, path, headers) in [
         (Area::Console, "/console/api/status", [site, mode, dest]),
         (Area::Console, "/console/main.js", [site, mode, dest]),
+        (Area::Console, "/console/?token=wrong", [site, mode, dest]),
         (Area::Control, "/api/apps", [site, mode, dest]),
         (Area::Console, "/console/", [("sec-fetch-site", "cross-site"), mode, dest]),
         (Area::Console, "/console/", [site, mode, ("sec-fetch-dest", "iframe")]),
