@@ -1,6 +1,6 @@
 //! Turns of several processes in one folder: who looks at what is there, and then puts something there, is not to be overtaken.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,13 @@ const TURN_LOOK: Duration = Duration::from_millis(5);
 pub(crate) fn turn_in(folder: &Path, patience: Duration) -> Option<File> {
     let folder = File::open(folder).ok()?;
     let began = Instant::now();
-    while folder.try_lock().is_err() {
-        if began.elapsed() > patience {
-            return None;
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Some(folder),
+            Err(TryLockError::WouldBlock) if began.elapsed() <= patience => {}
+            Err(_) => return None,
         }
         #[expect(clippy::disallowed_methods, reason = "nobody is served yet")]
         std::thread::sleep(TURN_LOOK);
     }
-    Some(folder)
 }
