@@ -56,7 +56,7 @@ impl RuleDrop {
         match self {
             RuleDrop::Payload => "the payload has not the members that the filter asks for",
             RuleDrop::Pace => "it came before its time, by the pace of the rule",
-            RuleDrop::Replaced => "it waited for its time, and a newer one took its place",
+            RuleDrop::Replaced => "it took the place of an older one, which waited for its time",
             RuleDrop::Full => "the rule keeps a pace for as many other channels as it can",
             RuleDrop::Target => "that is no name of a channel",
         }
