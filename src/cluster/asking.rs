@@ -20,7 +20,7 @@ impl<A: Adapter> ClusterNode<A> {
         };
         nodes.sort_by(|one, other| (&one.1, one.0).cmp(&(&other.1, other.0)));
         let ids: Vec<NodeId> = nodes.iter().map(|(id, _)| *id).collect();
-        let is_put = !self.is_away() && question.len() <= QUESTION_BYTES;
+        let is_put = !self.is_away() && !self.is_in_trouble() && question.len() <= QUESTION_BYTES;
         let (number, answers) = self.questions.begin(if is_put { &ids } else { &[] });
         if let Some(number) = number {
             for node in &ids {
@@ -39,7 +39,13 @@ impl<A: Adapter> ClusterNode<A> {
             QuestionWord::Answered(NodeAnswer::Told(told)) if told.len() > ANSWER_BYTES => {
                 self.counts.lost(Loss::Unreadable, 1);
             }
-            QuestionWord::Answered(answer) => self.questions.answered(from, number, answer),
+            QuestionWord::Answered(answer) => {
+                let answer = match answer {
+                    NodeAnswer::Told(told) => NodeAnswer::Told(apart(&told)),
+                    other => other,
+                };
+                self.questions.answered(from, number, answer);
+            }
         }
     }
 
@@ -54,11 +60,16 @@ impl<A: Adapter> ClusterNode<A> {
                 this.say_answer(from, number, answer);
             }
         });
-        self.questions.put(PutQuestion { from, asked, reply });
+        self.questions.put(PutQuestion { from, asked: apart(&asked), reply });
     }
 
     fn say_answer(&self, to: NodeId, number: u64, answer: NodeAnswer) {
         let content = Content::Question { number, word: QuestionWord::Answered(answer) };
         self.say(&Subject::Node(to), WordKind::Question, content, None);
     }
+}
+
+/// A copy: what is a part of a message would hold the whole of it for as long as it waits.
+fn apart(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }
