@@ -22,6 +22,9 @@ use crate::cluster::questions::{AskedNodes, NodeAnswer};
 /// How long the other nodes have to answer.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long one has that is to do something by itself: a webhook that it sends takes as long as its endpoint may.
+const DONE_WITHIN: Duration = Duration::from_secs(15);
+
 /// Why a node has told nothing whose answer is none.
 pub(super) const UNREADABLE: &str = "its answer cannot be read";
 
@@ -117,12 +120,12 @@ impl OtherNodes {
 
     /// Asks all other nodes.
     pub(super) async fn ask_all(&self, request: &NodeRequest) -> HeardNodes {
-        self.ask(None, request, false).await
+        self.ask(None, request, false, ANSWERED_WITHIN).await
     }
 
     /// Asks all other nodes until one has told something.
     pub(super) async fn ask_until_told(&self, request: &NodeRequest) -> HeardNodes {
-        self.ask(None, request, true).await
+        self.ask(None, request, true, ANSWERED_WITHIN).await
     }
 
     /// Asks one node.
@@ -132,7 +135,8 @@ impl OtherNodes {
     pub(super) async fn ask_one(&self, node: &str, request: &NodeRequest) -> Result<Value, ConsoleError> {
         let nothing = || ConsoleError::Nothing { what: "node", name: node.to_owned() };
         let id = NodeId::parse(node).ok_or_else(nothing)?;
-        let mut heard = self.ask(Some(id), request, true).await;
+        let within = if request.body.is_some() { DONE_WITHIN } else { ANSWERED_WITHIN };
+        let mut heard = self.ask(Some(id), request, true, within).await;
         if let Some((_, told)) = heard.told.pop() {
             return Ok(told);
         }
@@ -140,27 +144,39 @@ impl OtherNodes {
         Err(refused.or_else(|| unheard(&heard.silent)).unwrap_or_else(nothing))
     }
 
-    async fn ask(&self, of: Option<NodeId>, request: &NodeRequest, is_one_enough: bool) -> HeardNodes {
+    async fn ask(
+        &self,
+        of: Option<NodeId>,
+        request: &NodeRequest,
+        is_one_enough: bool,
+        within: Duration,
+    ) -> HeardNodes {
         let mut heard = HeardNodes::default();
         let Some(cluster) = &self.cluster else { return heard };
         let Ok(question) = serde_json::to_vec(request) else { return heard };
         // It is never closed.
         let _turn = self.under_way.acquire().await;
         let asked = cluster.ask(of, &Bytes::from(question));
-        hear(asked, Instant::now() + ANSWERED_WITHIN, is_one_enough, &mut heard).await;
+        hear(asked, within, is_one_enough, &mut heard).await;
+        if request.body.is_some() {
+            heard
+                .silent
+                .iter_mut()
+                .for_each(|node| node.why.push_str("; whether it has done it is not known"));
+        }
         heard
     }
 }
 
 /// Hears what nodes answer, until all have, or it takes too long, or one has told what is enough.
-async fn hear(asked: AskedNodes, until: Instant, is_one_enough: bool, heard: &mut HeardNodes) {
+async fn hear(asked: AskedNodes, within: Duration, is_one_enough: bool, heard: &mut HeardNodes) {
     let AskedNodes { nodes, mut answers, unknown } = asked;
     let began = Instant::now();
     let tag = |(id, name): (NodeId, Arc<str>)| (id, NodeTag { id: id.to_string(), name: name.to_string() });
     let mut left: BTreeMap<NodeId, NodeTag> = nodes.into_iter().map(tag).collect();
     heard.silent.extend(unknown.map(|why| SilentNode { node: None, why: why.to_owned() }));
     while !left.is_empty() {
-        let why = match next(&mut answers, until).await {
+        let why = match next(&mut answers, (began + within, within)).await {
             Ok((node, answer)) => {
                 let Some(node) = left.remove(&node) else { continue };
                 match read(answer) {
@@ -186,12 +202,12 @@ async fn hear(asked: AskedNodes, until: Instant, is_one_enough: bool, heard: &mu
 /// The next answer, or why there is none.
 async fn next(
     answers: &mut mpsc::Receiver<(NodeId, NodeAnswer)>,
-    until: Instant,
+    (until, within): (Instant, Duration),
 ) -> Result<(NodeId, NodeAnswer), String> {
     match timeout_at(until, answers.recv()).await {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err("it cannot be reached at present".to_owned()),
-        Err(_) => Err(format!("it has not answered within {} s", ANSWERED_WITHIN.as_secs())),
+        Err(_) => Err(format!("it has not answered within {} s", within.as_secs())),
     }
 }
 
@@ -244,7 +260,7 @@ mod tests {
         let (asked, mut heard) =
             (AskedNodes { nodes: nodes.into(), answers: told, unknown: None }, HeardNodes::default());
         // What is there is heard, however late it is.
-        hear(asked, Instant::now() + Duration::from_millis(20), is_one_enough, &mut heard).await;
+        hear(asked, Duration::from_millis(20), is_one_enough, &mut heard).await;
         drop(open);
         heard
     }
@@ -260,7 +276,7 @@ mod tests {
         let told: Vec<_> = heard.told.iter().map(|(node, told)| (node.name.as_str(), told)).collect();
         assert_eq!(told, [("b", &json!({ "x": 1 }))]);
         assert_eq!(heard.refused[0].1.to_string(), "there is no such thing");
-        assert_eq!(silent(&heard), ["node c: it has not answered within 3 s"]);
+        assert_eq!(silent(&heard), ["node c: it has not answered within 0 s"]);
         let unreachable = heard_of(&[], false, false).await;
         assert_eq!(silent(&unreachable).len(), 3);
         assert_eq!(silent(&unreachable)[0], "node a: it cannot be reached at present");
