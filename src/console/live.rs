@@ -37,6 +37,9 @@ const UNREAD_BYTES: usize = 4 * MESSAGE_BYTES;
 /// Messages of a viewer that are looked at between two batches.
 const MESSAGES_AT_ONCE: u32 = 20;
 
+/// What a viewer is told of the other nodes when it watches none of them any more.
+const NO_NODES: &str = r#"{"type":"nodes","passing":[],"silent":[]}"#;
+
 /// The time between two batches.
 const BATCH_EVERY: Duration = Duration::from_millis(100);
 
@@ -201,12 +204,13 @@ impl Viewing {
         if tick.is_multiple_of(PING_EVERY) {
             self.session.ping(b"").await.map_err(|_| ViewEnd::Gone)?;
         }
-        let told = self.console.around.told();
-        if let Some(told) = &told
-            && self.told_of_nodes.as_ref().is_none_or(|before| !Arc::ptr_eq(before, told))
-        {
-            self.send(told).await?;
-            self.told_of_nodes = Some(Arc::clone(told));
+        match self.console.around.told() {
+            Some(told) if self.told_of_nodes.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &told)) => {
+                self.send(&told).await?;
+                self.told_of_nodes = Some(told);
+            }
+            None if self.told_of_nodes.take().is_some() => self.send(NO_NODES).await?,
+            Some(_) | None => {}
         }
         let batch = self.viewer.next();
         if batch.is_empty() { Ok(()) } else { self.send(&written(&batch)).await }

@@ -210,17 +210,20 @@ impl FeedEntry {
 
     /// What it counts for in the bound of what is kept, in bytes: with its JSON, which may be written.
     pub(super) fn bytes(&self) -> usize {
-        let FeedDetails { app, channel, event, user_id, key, path, url, reason, .. } = &self.details;
-        let texts = [app, channel, event, user_id, key, path, url, reason];
+        let FeedDetails { app, channel, event, socket_id, to_socket, except, user_id, .. } = &self.details;
+        let FeedDetails { what, source, key, method, path, url, reason, .. } = &self.details;
+        let texts =
+            [app, channel, event, socket_id, to_socket, except, user_id, key, method, path, url, reason];
         let texts = texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
+        let words = what.len() + source.as_ref().map_or(0, |source| source.len());
         let data = match &self.details.data {
             Some(ShownPayload::Text { text, .. }) => text.len(),
             Some(ShownPayload::Binary { media_type, members, .. }) => media_type.len() + members.len(),
             None => 0,
         };
-        let cause = self.details.cause.as_ref().map_or(0, |cause| cause.sentence.len());
+        let cause = self.details.cause.as_ref().map_or(0, |cause| cause.name.len() + cause.sentence.len());
         // Of a text of control characters the JSON is six times as long; most have about as many bytes.
-        size_of::<FeedEntry>() + 3 * (texts + data + cause)
+        size_of::<FeedEntry>() + 3 * (texts + words + data + cause)
     }
 
     /// What filters ask about.

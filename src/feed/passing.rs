@@ -307,7 +307,7 @@ mod tests {
             let data =
                 r#"{"bytes":3,"media_type":"image/png","members":"{}","payload":"https://evil.example/"}"#;
             format!(
-                r#"{{"seq":1,"at":1e300,"kind":"{kind}","what":"<b>","node":"1","data":{data},"later":[{{}}]}}"#
+                r#"{{"seq":1,"at":8e15,"kind":"{kind}","what":"<b>","node":"1","data":{data},"later":[{{}}]}}"#
             )
         };
         for passing in [1, 1, 2] {

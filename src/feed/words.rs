@@ -15,6 +15,9 @@ use super::{FeedDetails, FeedEntry, FeedKind, FeedPlace, VIEWERS, WrittenFilter}
 /// Bytes of one word. A longer one is not said, and not read.
 pub(crate) const WORD_BYTES: usize = 64 * 1024;
 
+/// The last time that a page can show, in milliseconds since 1970.
+const LATEST_MS: f64 = 8.64e15;
+
 /// What a word of entries has beside these, at the most.
 const HEAD_BYTES: usize = 1024;
 
@@ -123,6 +126,10 @@ impl PassedEntry {
     pub(super) fn told_at(self, place: &Arc<FeedPlace>) -> Option<ToldEntry> {
         let PassedEntry { at, kind, mut details } = self;
         let kind = FeedKind::parse(&kind)?;
+        // What is no time of a page would keep it from showing anything.
+        if !(0.0..=LATEST_MS).contains(&at) {
+            return None;
+        }
         // It is kept there, not here; and whatever it says, a page would ask for it.
         if let Some(ShownPayload::Binary { payload, .. }) = &mut details.data {
             *payload = None;
@@ -140,4 +147,22 @@ impl FeedEntry {
 
 fn read<'w, T: Deserialize<'w>>(word: &'w [u8]) -> Option<T> {
     if word.len() > WORD_BYTES { None } else { serde_json::from_slice(word).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_an_unknown_kind_or_at_no_time_is_passed_over() {
+        let place = Arc::new(FeedPlace::new("1", "a"));
+        let told = |at: &str, kind: &str| {
+            let so_far = r#""passing":1,"version":1,"told":0,"left_out":{},"missed":0"#;
+            let word = format!(r#"{{{so_far},"entries":[{{"at":{at},"kind":"{kind}","what":"event"}}]}}"#);
+            let entries = PassedBatch::decode(word.as_bytes()).unwrap().entries;
+            entries.into_iter().filter_map(|entry| entry.told_at(&place)).count()
+        };
+        assert_eq!((told("1796018637514.5", "events"), told("1", "later")), (1, 0));
+        assert_eq!([told("1e300", "events"), told("-1", "events")], [0, 0]);
+    }
 }
