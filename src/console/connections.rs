@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::answer::ConsoleError;
@@ -48,8 +49,13 @@ impl Console {
     pub(super) async fn connection(&self, app: &Arc<AppState>, id: &str) -> Result<Value, ConsoleError> {
         let named = socket("socket_id", id)?;
         let details = self.hub.describe(app, named).await;
-        let details =
-            details.ok_or_else(|| ConsoleError::Nothing { what: "connection", name: id.to_owned() })?;
+        let details = details.ok_or_else(|| {
+            if self.hub.is_connected(app, named) {
+                let sentence = format!("the connection {id} is there, and has not told of itself in time");
+                return ConsoleError::Refused(StatusCode::SERVICE_UNAVAILABLE, sentence);
+            }
+            ConsoleError::Nothing { what: "connection", name: id.to_owned() }
+        })?;
         let mut shown = described(&details);
         shown["socket_id"] = named.to_string().into();
         shown["node"] = self.node().into();
@@ -115,10 +121,9 @@ impl Console {
     /// Ends all connections of a user, on all nodes.
     pub(super) async fn terminate_user(&self, app: &Arc<AppState>, id: &str) -> Result<Value, ConsoleError> {
         self.hub.terminate_user_everywhere(app, id).await.map_err(|BusAway| {
-            let status = actix_web::http::StatusCode::SERVICE_UNAVAILABLE;
             let sentence =
                 "this node's connections of the user are ended; whether other nodes have heard is not known";
-            ConsoleError::Refused(status, sentence.to_owned())
+            ConsoleError::Refused(StatusCode::SERVICE_UNAVAILABLE, sentence.to_owned())
         })?;
         Ok(json!({ "terminated": true }))
     }

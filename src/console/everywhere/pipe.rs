@@ -59,7 +59,9 @@ pub(super) fn pipe(told: &[(NodeTag, Value)]) -> Value {
         let each = more["backends"]["each"].as_array().into_iter().flatten();
         if let Some(backends) = sum["backends"]["each"].as_array_mut() {
             backends.extend(each.cloned());
+            let cut = backends.len().saturating_sub(BACKENDS);
             backends.truncate(BACKENDS);
+            add(&mut sum["backends"], &json!({ "left_out": cut }), &["left_out"]);
         }
     }
     sum["nodes"] = told.iter().map(|(node, told)| node.put_on(of_node(first, told))).collect();
