@@ -16,12 +16,14 @@ fn ask(node: &Node, path: &str) -> (u16, Value) {
     (answer.status, serde_json::from_str(answer.text()).unwrap())
 }
 
-/// The same, where it is expected to show something.
+/// What it shows when all nodes have answered, which a busy machine may keep from doing so in time.
 #[track_caller]
 fn show(node: &Node, path: &str) -> Value {
-    let (status, shown) = ask(node, path);
-    assert_eq!(status, 200, "{path}: {shown}");
-    shown
+    eventually(path, || {
+        let (status, shown) = ask(node, path);
+        let is_whole = status == 200 && shown["silent"].as_array().is_none_or(Vec::is_empty);
+        is_whole.then_some(shown)
+    })
 }
 
 /// What is in a list, each with the name of its node.
@@ -91,7 +93,7 @@ fn any_node_shows_and_closes_the_connections_of_all() {
 
     b.broker().pause();
     let began = Instant::now();
-    let page = show(&a, "/connections");
+    let (_, page) = ask(&a, "/connections");
     let took = began.elapsed();
     assert_eq!((listed(&page, "socket_id"), silent(&page)), (vec![(&*near.id, "a")], vec!["b"]), "{page}");
     assert!(took < Duration::from_secs(20), "it took {took:?}");

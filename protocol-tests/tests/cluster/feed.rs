@@ -88,9 +88,12 @@ fn what_happens_on_all_nodes_is_told_at_one() {
         let channel = unique("private-room-");
         let mut members: Vec<Socket> = [a, b, b].into_iter().map(|node| node.target.connect()).collect();
         members.iter_mut().for_each(|socket| socket.subscribe_private(&channel));
-        eventually_is("b knows of all three", json!(3), || {
-            b.api("GET", &format!("/console/api/apps/1001/channels/{channel}"), &Value::Null).json()["subscriptions"].clone()
-        });
+        for node in [a, b] {
+            eventually_is("it knows of all three", json!(3), || {
+                let path = format!("/console/api/apps/1001/channels/{channel}");
+                node.api("GET", &path, &Value::Null).json()["subscriptions"].clone()
+            });
+        }
         let mut feed = FeedAt::come(a, json!({ "channel": channel }));
         feed.await_nodes(2);
         assert_eq!((watching(b), watching(a)), (1.0, 0.0));
