@@ -129,8 +129,8 @@ pub(crate) struct KeptPayload {
 }
 
 impl ShownPayload {
-    /// What is shown of this, and the payload itself if it is to be kept.
-    pub(crate) fn of(data: &Data<'_>) -> (Self, Option<KeptPayload>) {
+    /// What is shown of this, and the payload itself if it is to be kept, and fits.
+    pub(crate) fn of(data: &Data<'_>, is_to_be_kept: bool) -> (Self, Option<KeptPayload>) {
         let Some(binary) = data.as_binary() else {
             let text = data.text();
             let shown = beginning(&text);
@@ -139,7 +139,7 @@ impl ShownPayload {
         };
         let (media_type, content): (Box<str>, _) = (binary.media_type().into(), binary.content());
         let members = beginning(binary.members()).into();
-        let kept = (content.len() <= KEPT_PAYLOAD_BYTES).then(|| KeptPayload {
+        let kept = (is_to_be_kept && content.len() <= KEPT_PAYLOAD_BYTES).then(|| KeptPayload {
             media_type: media_type.clone(),
             content: Bytes::copy_from_slice(content),
         });
@@ -263,11 +263,11 @@ mod tests {
     #[test]
     fn long_texts_are_cut_at_a_character() {
         let text = "ä".repeat(ENTRY_TEXT_BYTES);
-        let (shown, kept) = ShownPayload::of(&Data::of_text(&format!("a{text}")));
+        let (shown, kept) = ShownPayload::of(&Data::of_text(&format!("a{text}")), true);
         let ShownPayload::Text { text: shown, bytes, cut } = shown else { panic!("{shown:?}") };
         assert_eq!((shown.len(), bytes, cut), (ENTRY_TEXT_BYTES - 1, 2 * ENTRY_TEXT_BYTES + 1, true));
         assert!(kept.is_none());
-        let (short, _) = ShownPayload::of(&Data::of_text("<b>"));
+        let (short, _) = ShownPayload::of(&Data::of_text("<b>"), true);
         assert_eq!(serde_json::to_string(&short).unwrap(), r#"{"text":"<b>","bytes":3,"cut":false}"#);
     }
 
@@ -276,7 +276,7 @@ mod tests {
         let kept = |bytes: usize| {
             let content = vec![7; bytes];
             let binary = BinaryPayload::new("image/png", r#"{"n":1}"#, &content).unwrap();
-            let (shown, kept) = ShownPayload::of(&Data::of_binary(binary));
+            let (shown, kept) = ShownPayload::of(&Data::of_binary(binary), true);
             let json = serde_json::to_value(shown).unwrap();
             assert_eq!((&json["bytes"], &json["members"]), (&bytes.into(), &r#"{"n":1}"#.into()));
             kept.map(|kept| kept.content.len())

@@ -175,10 +175,14 @@ impl Feed {
         self.changed.notified().await;
     }
 
+    /// Whether somebody watches at this node, who may fetch payloads of it.
+    pub(crate) fn is_watched_here(&self) -> bool {
+        self.viewers.load().iter().any(|viewer| !viewer.is_elsewhere)
+    }
+
     /// Takes what another node has passed on, if somebody watches here and there is room in this second.
     fn take_passed(&self, told: ToldEntry) {
-        let is_watched = self.viewers.load().iter().any(|viewer| !viewer.is_elsewhere);
-        if is_watched && self.elsewhere.takes(told.kind, self.second(), ENTRIES_PER_SECOND) {
+        if self.is_watched_here() && self.elsewhere.takes(told.kind, self.second(), ENTRIES_PER_SECOND) {
             self.ring.lock().push(told);
         }
     }
