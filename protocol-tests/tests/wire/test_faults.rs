@@ -118,6 +118,8 @@ fn frames_do_not_arrive_as_they_should() {
     assert!(began.elapsed() >= Duration::from_millis(60));
     app.fault(&json!({ "type": "frames", "action": "reorder", "event": "alone", "times": 1 }));
     publish("alone");
+    app.wait(&json!({ "type": "logged", "filter": { "type": "fault", "name": "alone" } }));
+    app.ask("POST", "/clock", &json!({ "advance_ms": 30_000 }));
     assert_eq!(socket.message().event, "alone", "nothing follows it, and it comes all the same");
 }
 
