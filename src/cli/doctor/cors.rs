@@ -56,6 +56,10 @@ impl BrowserRequest {
 }
 
 async fn ask_for_a_page(visit: &Visit) -> CheckOutcome {
+    // There is nothing to ask for.
+    if !visit.has_fallbacks {
+        return CheckOutcome::holding(Vec::new());
+    }
     let origin = visit.origin.as_deref().unwrap_or(SOME_PAGE);
     let session = format!("{}/d{:07x}", rand::random::<u16>() % 1000, rand::random::<u32>() >> 4);
     let poll = visit.sockets.at(

@@ -52,7 +52,8 @@ fn argument(call: &str) -> Option<String> {
 fn session_frame(frame: &str) -> Option<SessionFrame> {
     let (kind, rest) = frame.split_at_checked(1)?;
     match kind {
-        "o" => Some(SessionFrame::Opened),
+        // Pages of websites have lines that begin like this.
+        "o" if rest.is_empty() => Some(SessionFrame::Opened),
         "h" => Some(SessionFrame::Heartbeat),
         "a" => Some(SessionFrame::Messages(serde_json::from_str(rest).ok()?)),
         "m" => Some(SessionFrame::Messages(vec![serde_json::from_str(rest).ok()?])),
@@ -103,7 +104,7 @@ mod tests {
     fn what_has_not_come_whole_is_no_frame() {
         assert_eq!(FrameFormat::Lines.frames("o\na[\"x\"]"), [SessionFrame::Opened]);
         assert_eq!(FrameFormat::Lines.frames("o"), []);
-        assert_eq!(FrameFormat::Lines.frames("<html>\n<h1>502</h1>\n"), []);
+        assert_eq!(FrameFormat::Lines.frames("<html>\n<h1>502</h1>\nor not\n"), []);
         assert_eq!(FrameFormat::EventSource.frames("data: o\r"), []);
         assert_eq!(FrameFormat::Jsonp.frames("/**/f(\"o\")\n"), []);
     }

@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use super::check::Check;
 use super::fallback_transport::FallbackTransport;
-use super::finding::{CheckOutcome, Finding};
+use super::finding::{CheckOutcome, Finding, Mark};
 use super::place::CheckedPlace;
 use super::refusal::{JudgedAnswer, read_status};
-use super::tried_session::{SessionFault, SessionGround, TriedSession};
+use super::tried_session::{Awaited, SessionFault, SessionGround, TriedSession};
 use super::visit::Visit;
 
 /// How long each part of a session may take, besides ten times what the greeting of the WebSocket took.
@@ -30,11 +30,17 @@ async fn try_all(visit: &mut Visit) -> CheckOutcome {
     let ground = SessionGround { visit, origin: visit.origin.as_deref(), patience: patience(visit) };
     let [a, b, c, d, e, f, g] = FallbackTransport::ALL.map(|transport| try_one(ground, transport));
     let tried: [TriedTransport; 7] = tokio::join!(a, b, c, d, e, f, g).into();
-    let findings = report(&visit.sockets, &tried, visit.greeted_in);
+    let absence = absence(&tried, visit.admin.is_some());
+    visit.has_fallbacks = absence.as_ref().is_none_or(|finding| finding.mark == Mark::Fault);
+    let findings = match absence {
+        Some(finding) => vec![finding],
+        None => report(&visit.sockets, &tried, visit.greeted_in),
+    };
     let working = tried.iter().filter(|(_, result)| result.is_ok());
     visit.working_fallbacks = working.map(|(transport, _)| *transport).collect();
-    // Where nobody takes a session, nothing more can be asked of them.
-    let holds = !tried.iter().all(|(transport, result)| refusal(*transport, result).is_some());
+    // Where nobody takes a session that should, nothing more can be asked of them.
+    let is_refused = tried.iter().all(|(transport, result)| refusal(*transport, result).is_some());
+    let holds = !(visit.has_fallbacks && is_refused);
     CheckOutcome { findings, holds }
 }
 
@@ -55,9 +61,6 @@ async fn try_one(ground: SessionGround<'_>, transport: FallbackTransport) -> Tri
 
 /// What is to be said of them: of those that went alike, once.
 fn report(place: &CheckedPlace, tried: &[TriedTransport], greeted_in: Option<Duration>) -> Vec<Finding> {
-    if tried.iter().all(|(transport, result)| refusal(*transport, result) == Some(404)) {
-        return vec![absent(tried)];
-    }
     let mut findings: Vec<(Vec<&str>, Finding)> = Vec::new();
     for (transport, result) in tried {
         let finding = match result {
@@ -90,26 +93,60 @@ fn refusal(transport: FallbackTransport, result: &Result<Duration, SessionFault>
     }
 }
 
-fn absent(tried: &[TriedTransport]) -> Finding {
+/// What to say where none of them is there; `is_ours` if the server is known to be heliostat, which has them.
+fn absence(tried: &[TriedTransport], is_ours: bool) -> Option<Finding> {
     let what = "the paths of the fallbacks, /pusher/…";
-    let page = tried.iter().find_map(|(_, result)| match result {
-        Err(SessionFault::Refused { head, text, .. }) => {
-            Some(JudgedAnswer { head, body: text }).filter(|answer| answer.is_page())
-        }
-        _ => None,
-    });
-    match page {
-        Some(page) => Finding::fault(
-            what,
-            format!("{}, which is a page of the proxy's own", page.shown()),
-            "have the proxy pass /pusher/ on to the broker, beside /app/, /apps/ and /r/",
-        ),
-        None => Finding::note(
+    let is_missing = tried.iter().all(|(transport, result)| refusal(*transport, result) == Some(404));
+    let page = refusals(tried).find(|answer| answer.is_page());
+    let by_page = page.map(|page| format!("{}, which is a page of the proxy's own", page.shown()));
+    match by_page {
+        None if is_missing => Some(Finding::note(
             what,
             "404: there are none, so whoever is in a network that lets no WebSocket through cannot connect",
             "if the server has them (heliostat does, unless fallback.enabled is false), have the proxy pass /pusher/ on to it, \
              beside /app/, /apps/ and /r/",
-        ),
+        )),
+        Some(came) if is_missing && is_ours => Some(Finding::fault(
+            what,
+            came,
+            "have the proxy pass /pusher/ on to the broker, beside /app/, /apps/ and /r/",
+        )),
+        by_page if !is_ours && tried.iter().all(is_of_another) => {
+            let came = by_page.filter(|_| is_missing).unwrap_or_else(|| {
+                let mut shown: Vec<String> = refusals(tried).map(|answer| answer.shown()).collect();
+                shown.sort();
+                shown.dedup();
+                shown.insert(0, "something answers there that takes no session".to_owned());
+                shown.join(", ")
+            });
+            Some(Finding::warning(
+                what,
+                came,
+                "if the server has them (heliostat does; soketi, Reverb and hosted Pusher do not at this address), have the proxy \
+                 pass /pusher/ on to it, beside /app/, /apps/ and /r/; with --admin it is known to be heliostat",
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// The answers of those that were refused.
+fn refusals(tried: &[TriedTransport]) -> impl Iterator<Item = JudgedAnswer<'_>> {
+    tried.iter().filter_map(|(_, result)| match result {
+        Err(SessionFault::Refused { head, text, .. }) => Some(JudgedAnswer { head, body: text }),
+        _ => None,
+    })
+}
+
+/// Whether this is how a website answers, or another server, that knows of no sessions. What asks for a password, counts
+/// requests or does not reach its server says nothing of that.
+fn is_of_another((transport, result): &TriedTransport) -> bool {
+    match result {
+        Err(SessionFault::Ended { awaited }) => *awaited == Awaited::Opening,
+        // Pages are compressed; of ours the polls would have come through.
+        Err(SessionFault::Compressed { .. }) => true,
+        _ => refusal(*transport, result)
+            .is_some_and(|status| (300..500).contains(&status) && ![401, 407, 429].contains(&status)),
     }
 }
 
@@ -252,16 +289,41 @@ mod tests {
 
     #[test]
     fn who_answered_that_there_is_nothing_decides_whose_fault_it_is() {
-        let absent = |text: &str| {
+        let absent = |text: &str, is_ours| {
             let tried = ALL.map(|transport| (transport, Err(refused(transport.receiving().1, 404, text))));
-            let mut findings = report(&place(), &tried, None);
-            assert_eq!(findings.len(), 1);
-            findings.remove(0)
+            absence(&tried, is_ours).unwrap()
         };
-        assert_eq!(absent("Not found").mark, Mark::Note);
-        let page = absent("<html>\r\n<hr><center>nginx/1.22.1</center>");
-        assert_eq!(page.mark, Mark::Fault);
-        assert!(page.came.contains("a page of the proxy's own"), "{page:?}");
+        let html = "<html>\r\n<hr><center>nginx/1.22.1</center>";
+        for is_ours in [true, false] {
+            assert_eq!(absent("Not found", is_ours).mark, Mark::Note);
+            let page = absent(html, is_ours);
+            assert_eq!(page.mark, if is_ours { Mark::Fault } else { Mark::Warning });
+            assert!(page.came.contains("a page of the proxy's own"), "{page:?}");
+            assert!(page.change.as_ref().unwrap().contains("pass /pusher/ on"), "{page:?}");
+        }
+    }
+
+    #[test]
+    fn a_website_in_their_place_is_no_fault_of_a_server_that_may_have_none() {
+        let website = ALL.map(|transport| {
+            let (method, asked) = transport.receiving();
+            let posted = refused(asked, 405, "<html>");
+            let compressed = SessionFault::Compressed { encoding: "gzip".to_owned() };
+            let ended = SessionFault::Ended { awaited: Awaited::Opening };
+            let got = if transport.is_stream() { compressed } else { ended };
+            (transport, Err(if method == "POST" { posted } else { got }))
+        });
+        let finding = absence(&website, false).unwrap();
+        assert_eq!(finding.mark, Mark::Warning);
+        assert!(finding.came.ends_with("takes no session, 405 Method Not Allowed"), "{finding:?}");
+        assert_eq!(absence(&website, true), None, "of heliostat each is told");
+        // One that works shows that they are there; a proxy that does not reach its server shows nothing.
+        let mut some = website.clone();
+        some[3].1 = Ok(Duration::from_millis(7));
+        assert_eq!(absence(&some, false), None);
+        let unreached =
+            ALL.map(|transport| (transport, Err(refused(transport.receiving().1, 502, "<html>"))));
+        assert_eq!(absence(&unreached, false), None);
     }
 
     #[test]

@@ -177,7 +177,10 @@ impl<'g> TriedSession<'g> {
             };
             match answer.more(deadline).await {
                 Ok(true) => {}
-                Ok(false) if self.transport.is_stream() => return Err(SessionFault::Ended { awaited }),
+                // The first poll brings the opening, or is answered by something else.
+                Ok(false) if self.transport.is_stream() || awaited == Awaited::Opening => {
+                    return Err(SessionFault::Ended { awaited });
+                }
                 Ok(false) => {
                     self.before.push_str(&answer.text());
                     self.receiving = None;

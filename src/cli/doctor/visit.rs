@@ -44,6 +44,8 @@ pub(super) struct Visit {
     pub(super) admin: Option<Remote>,
     /// How long it took until a client was greeted.
     pub(super) greeted_in: Option<Duration>,
+    /// Whether the server has fallbacks, as far as is known: others than heliostat need not.
+    pub(super) has_fallbacks: bool,
     /// The fallbacks that work.
     pub(super) working_fallbacks: Vec<FallbackTransport>,
     tls: Arc<ClientConfig>,
@@ -75,6 +77,7 @@ impl Visit {
             idle: Duration::ZERO,
             admin: None,
             greeted_in: None,
+            has_fallbacks: true,
             working_fallbacks: Vec::new(),
             tls,
             certificates,
