@@ -16,6 +16,9 @@ use crate::outbound::connector;
 /// How long it may take until it is open.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Bytes of one message, which tells of all that happened in some time.
+const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
 /// An open WebSocket, of which only texts are heard.
 pub(super) struct FeedSocket(ClientSocket);
 
@@ -69,7 +72,7 @@ async fn opened(url: &Url, token: &str) -> Result<FeedSocket, RemoteFailure> {
     })?;
     let stream: Box<dyn ByteStream> = Box::new(TokioIo::new(stream));
     let shown = format!("Bearer {token}");
-    let answer = shake_hands(stream, url, &[("authorization", &shown)]).await;
+    let answer = shake_hands(stream, url, &[("authorization", &shown)], MESSAGE_BYTES).await;
     let answer = answer.map_err(|error| cannot(&error))?;
     answer.socket.map(FeedSocket).map_err(|_| {
         let status = answer.head.status.as_u16();

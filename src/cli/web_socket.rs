@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 
-use actix_codec::Framed;
-use actix_http::ws::{Codec, Frame, Item, Message, hash_key};
+use actix_codec::{Decoder, Encoder, Framed};
+use actix_http::ws::{Codec, Frame, Item, Message, ProtocolError, hash_key};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -21,8 +21,8 @@ use url::Url;
 
 use crate::outbound::AGENT;
 
-/// Bytes of one message.
-const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that stand before the payload of a frame, at the most.
+const FRAME_HEAD_BYTES: usize = 14;
 
 /// Bytes that are read of the body of a refusal.
 const REFUSAL_BYTES: usize = 16 * 1024;
@@ -34,9 +34,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
 
 /// An open WebSocket.
 pub(super) struct ClientSocket {
-    framed: Framed<TokioIo<Upgraded>, Codec>,
+    framed: Framed<TokioIo<Upgraded>, BoundedCodec>,
     /// The fragments of a message that has not come whole.
     fragments: BytesMut,
+}
+
+/// Frames, of which one that is too long ends the connection before it is kept: the codec itself looks at its length only when it
+/// has come whole.
+struct BoundedCodec {
+    codec: Codec,
+    /// Bytes that a message may have.
+    most: usize,
+}
+
+impl BoundedCodec {
+    fn new(most: usize) -> Self {
+        BoundedCodec { codec: Codec::new().max_size(most).client_mode(), most }
+    }
+}
+
+impl Decoder for BoundedCodec {
+    type Item = Frame;
+    type Error = ProtocolError;
+
+    fn decode(&mut self, read: &mut BytesMut) -> Result<Option<Frame>, ProtocolError> {
+        let frame = self.codec.decode(read)?;
+        if frame.is_none() && read.len() > self.most + FRAME_HEAD_BYTES {
+            return Err(ProtocolError::Overflow);
+        }
+        Ok(frame)
+    }
+}
+
+impl Encoder<Message> for BoundedCodec {
+    type Error = ProtocolError;
+
+    fn encode(&mut self, message: Message, written: &mut BytesMut) -> Result<(), ProtocolError> {
+        self.codec.encode(message, written)
+    }
 }
 
 /// What a server answered to a handshake.
@@ -77,17 +112,17 @@ pub(super) enum SocketError {
     WrongAccept,
     /// What came is no WebSocket's.
     #[error("{0}")]
-    Frames(#[from] actix_http::ws::ProtocolError),
+    Frames(#[from] ProtocolError),
     /// A text that is no UTF-8.
     #[error("{0}")]
     Text(#[from] std::string::FromUtf8Error),
     /// More than is kept.
-    #[error("a message is longer than {MESSAGE_BYTES} bytes")]
-    TooLong,
+    #[error("a message is longer than {0} bytes")]
+    TooLong(usize),
 }
 
 /// Asks for a WebSocket at this address, of which the path and the query are sent and the host is named, with these
-/// headers besides those of a handshake.
+/// headers besides those of a handshake; `most` bytes is what a message may have.
 ///
 /// # Errors
 /// If no HTTP comes, or an answer to another question.
@@ -95,6 +130,7 @@ pub(super) async fn shake_hands(
     stream: Box<dyn ByteStream>,
     url: &Url,
     headers: &[(&str, &str)],
+    most: usize,
 ) -> Result<HandshakeAnswer, SocketError> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the connection that it drives.
@@ -121,8 +157,7 @@ pub(super) async fn shake_hands(
         return Err(SocketError::WrongAccept);
     }
     let upgraded = hyper::upgrade::on(&mut answer).await?;
-    let codec = Codec::new().max_size(MESSAGE_BYTES).client_mode();
-    let framed = Framed::new(TokioIo::new(upgraded), codec);
+    let framed = Framed::new(TokioIo::new(upgraded), BoundedCodec::new(most));
     let socket = ClientSocket { framed, fragments: BytesMut::new() };
     Ok(HandshakeAnswer { head: answer.into_parts().0, socket: Ok(socket) })
 }
@@ -190,10 +225,29 @@ impl ClientSocket {
             Item::FirstText(part) | Item::FirstBinary(part) | Item::Continue(part) => (part, false),
             Item::Last(part) => (part, true),
         };
-        if self.fragments.len() + part.len() > MESSAGE_BYTES {
-            return Err(SocketError::TooLong);
+        let most = self.framed.codec_ref().most;
+        if self.fragments.len() + part.len() > most {
+            return Err(SocketError::TooLong(most));
         }
         self.fragments.extend_from_slice(&part);
         Ok(if is_last { Some(String::from_utf8(self.fragments.split().to_vec())?) } else { None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_is_too_long_is_refused_before_it_has_come() {
+        let decoded = |length: u16, came: usize| {
+            let head = [&[0x82, 126], length.to_be_bytes().as_slice()].concat();
+            let mut read = BytesMut::from(&[head, vec![0; came]].concat()[..]);
+            BoundedCodec::new(1000).decode(&mut read)
+        };
+        assert!(matches!(decoded(1000, 999), Ok(None)));
+        assert!(matches!(decoded(1000, 1000), Ok(Some(Frame::Binary(bytes))) if bytes.len() == 1000));
+        assert!(matches!(decoded(u16::MAX, 1000), Ok(None)), "not before so many bytes are kept");
+        assert!(matches!(decoded(u16::MAX, 1011), Err(ProtocolError::Overflow)));
     }
 }

@@ -21,6 +21,9 @@ use crate::cli::web_socket::{ByteStream, HandshakeAnswer, shake_hands};
 use crate::http::unix_seconds;
 use crate::outbound::{AGENT, ConnectorError, TrustedFile};
 
+/// Bytes of one message that a client hears: no server says more in a greeting, or tells of the events that are sent here.
+const MESSAGE_BYTES: usize = 1024 * 1024;
+
 /// A server that is examined, as an app.
 pub(super) struct Visit {
     /// Where clients connect.
@@ -127,7 +130,7 @@ impl Visit {
         headers: &[(&str, &str)],
     ) -> Result<HandshakeAnswer, UnheardError> {
         let stream = self.open(&self.sockets).await?;
-        Ok(shake_hands(stream, url, headers).await?)
+        Ok(shake_hands(stream, url, headers, MESSAGE_BYTES).await?)
     }
 
     /// The same, with this machine's address on the connection.
@@ -139,7 +142,7 @@ impl Visit {
         url: &Url,
     ) -> Result<(HandshakeAnswer, SocketAddr), UnheardError> {
         let (stream, local) = open_from(&self.sockets, &self.tls).await?;
-        Ok((shake_hands(stream, url, &[]).await?, local))
+        Ok((shake_hands(stream, url, &[], MESSAGE_BYTES).await?, local))
     }
 
     /// Sends a request to this address of a place, with these headers, on a connection of its own.
