@@ -102,7 +102,7 @@ pub(super) fn run_doctor(arguments: &DoctorArguments) -> Result<bool, RemoteFail
     visit.admin = is_named.then(|| Remote::admin(&arguments.admin)).transpose()?;
     let for_people = if is_colourful() { ReportForm::Colourful } else { ReportForm::Plain };
     let form = if arguments.json { ReportForm::Json } else { for_people };
-    let mut report = Report::new(form, &visit.app);
+    let mut report = Report::new(form, &visit.app, visit.admin.as_ref().and_then(Remote::token));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(RemoteFailure::not_done)?;
     let mut out = std::io::stdout().lock();

@@ -265,11 +265,15 @@ impl Remote {
     pub(super) fn feed(&self) -> (Url, &str) {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/console/live", self.base.path().trim_end_matches('/')));
-        let token = match &self.pass {
-            Pass::Token(token) => token.as_str(),
-            Pass::Signed(_) => "",
-        };
-        (url, token)
+        (url, self.token().unwrap_or_default())
+    }
+
+    /// The token that an admin listener is shown.
+    pub(super) fn token(&self) -> Option<&str> {
+        match &self.pass {
+            Pass::Token(token) => Some(token),
+            Pass::Signed(_) => None,
+        }
     }
 
     async fn request(

@@ -33,11 +33,14 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(form: ReportForm, app: &GivenApp) -> Self {
+    /// Of an examination as this app, with this token for the admin listener if there is one.
+    pub(super) fn new(form: ReportForm, app: &GivenApp, token: Option<&str>) -> Self {
         let mut hidden = Vec::new();
-        for (text, instead) in
-            [(app.secret.text(), "[secret]".to_owned()), (app.key.as_str(), shortened(&app.key))]
-        {
+        for (text, instead) in [
+            (app.secret.text(), "[secret]".to_owned()),
+            (token.unwrap_or_default(), "[token]".to_owned()),
+            (app.key.as_str(), shortened(&app.key)),
+        ] {
             if text.chars().count() >= SHORTEST_SECRET {
                 hidden.push((text.to_owned(), instead));
             }
@@ -60,7 +63,8 @@ impl Report {
     /// The lines of a finding.
     pub(super) fn lines(&mut self, check: &str, finding: &Finding) -> String {
         self.marks.push(finding.mark);
-        let part = |text: &str| self.shown(&cut(&harmless(text)));
+        // What is hidden must not be cut in two before.
+        let part = |text: &str| cut(&self.shown(&harmless(text)));
         let finding = Finding {
             mark: finding.mark,
             tried: part(&finding.tried),
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn findings_are_lines_with_what_to_change_below() {
-        let mut report = Report::new(ReportForm::Plain, &app());
+        let mut report = Report::new(ReportForm::Plain, &app(), None);
         let ok = Finding::ok("h", "127.0.0.1");
         assert_eq!(report.lines("names", &ok), "ok       names          h: 127.0.0.1\n");
         let fault = Finding::fault("h:80", "refused", "start it");
@@ -171,14 +175,14 @@ mod tests {
         }
         let end = "skipped  tls, clock: not tried\n\n1 fault, 2 not tried; 1 as it should be.\n";
         assert_eq!(report.end(), end);
-        let mut coloured = Report::new(ReportForm::Colourful, &app());
+        let mut coloured = Report::new(ReportForm::Colourful, &app(), None);
         assert!(coloured.lines("names", &ok).starts_with("\u{1b}[32mok     \u{1b}[0m  names"));
         assert_eq!(coloured.end(), "\nAll is well.\n");
     }
 
     #[test]
     fn json_is_one_line_a_finding_and_nothing_else() {
-        let mut report = Report::new(ReportForm::Json, &app());
+        let mut report = Report::new(ReportForm::Json, &app(), None);
         let line = report.lines("connect", &Finding::fault("h:80", "refused\n", "start it"));
         let expected = serde_json::json!({
             "check": "connect", "mark": "fault", "tried": "h:80", "came": "refused\u{fffd}", "change": "start it",
@@ -192,19 +196,25 @@ mod tests {
         for form in [ReportForm::Plain, ReportForm::Json] {
             for app in ["1001:the-key:the-secret", "1001:the-secret:the-key"] {
                 let app = GivenApp::parse(app, "--app").unwrap();
-                let mut report = Report::new(form, &app);
-                let text = "app the-secret, auth the-key:0123 \u{1b}[2J";
+                let mut report = Report::new(form, &app, Some("the-token"));
+                let text = "app the-secret, auth the-key:0123, Bearer the-token \u{1b}[2J";
                 let told = report.beginning("http://h", &app)
                     + &report.lines("x", &Finding::fault(text, text, text))
                     + &report.end();
-                assert!(!told.contains("the-secret") && !told.contains('\u{1b}'), "{told}");
+                for hidden in ["the-secret", "the-token", "\u{1b}"] {
+                    assert!(!told.contains(hidden), "{told}");
+                }
             }
         }
     }
 
     #[test]
     fn long_answers_are_cut() {
-        let mut report = Report::new(ReportForm::Plain, &app());
+        let mut report = Report::new(ReportForm::Plain, &app(), None);
         assert!(report.lines("x", &Finding::ok("t", "é".repeat(5000))).chars().count() < 700);
+        for before in SHOWN_CHARS - 10..SHOWN_CHARS {
+            let told = report.lines("x", &Finding::ok("t", format!("{}app-secret", "é".repeat(before))));
+            assert!(!told.contains("app-s"), "{told}");
+        }
     }
 }

@@ -26,7 +26,7 @@ async fn examined(url: &str, app: &str, checks: &[&check::Check]) -> (Vec<(&'sta
     let place = CheckedPlace::read(url).unwrap();
     let app = GivenApp::parse(app, "--app").unwrap();
     let mut visit = Visit::new(place.clone(), place, app, None).unwrap();
-    let mut report = Report::new(ReportForm::Plain, &visit.app);
+    let mut report = Report::new(ReportForm::Plain, &visit.app, None);
     let (mut found, mut printed) = (Vec::new(), String::new());
     examine(checks, &mut visit, Duration::from_secs(60), |check, finding| {
         printed.push_str(&report.lines(check, finding));
