@@ -1,6 +1,6 @@
 //! Which broker a command asks, and as whom: arguments, the environment, and the requests themselves.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -442,9 +442,27 @@ fn sentence_of(text: &str) -> String {
     harmless(&told.chars().take(1000).collect::<String>())
 }
 
-/// A text of others, which must not move a terminal's cursor.
+/// A text of others, which must not move a terminal's cursor, or turn the direction of what is read.
 pub(super) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// JSON in one line, in which such characters are written by their numbers. They stand nowhere but within strings.
+pub(super) fn json_line(value: &Json) -> String {
+    let mut line = String::new();
+    for c in value.to_string().chars() {
+        if is_harmful(c) {
+            let _ = write!(line, "\\u{:04x}", u32::from(c));
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// Whether it is a control character, or one that turns the direction of what follows. All of them have four digits.
+fn is_harmful(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// So many of these, with the right number of the word.
@@ -524,6 +542,11 @@ mod tests {
     fn what_others_say_is_shown_without_control_characters() {
         assert_eq!(sentence_of("{\"error\":\"no\\u001b[2J\"}"), "no\u{fffd}[2J");
         assert_eq!(sentence_of("Unknown auth_key\n"), "Unknown auth_key");
+        assert_eq!(harmless("a\u{9b}2J\u{202e}b\u{2066}c"), "a\u{fffd}2J\u{fffd}b\u{fffd}c");
+        let value = Json::from("\u{1b}\u{7f}\u{9b}\u{202e}é");
+        let line = json_line(&value);
+        assert_eq!(line, "\"\\u001b\\u007f\\u009b\\u202eé\"");
+        assert_eq!(serde_json::from_str::<Json>(&line).unwrap(), value);
         assert_eq!(
             path_of(&["apps", "1"], &["channels", "presence-a/b@c_d"]),
             "/apps/1/channels/presence-a%2Fb@c_d"

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::doctor::{DoctorArguments, run_doctor};
 use super::remote::{
     AdminArguments, AskedFor, BrokerArguments, Remote, RemoteFailure, are_subscribed, count, harmless,
-    path_of,
+    json_line, path_of,
 };
 use super::signed_things::{SignAction, WhyAction, run_sign, run_why};
 use super::tail::{TailArguments, run_tail};
@@ -148,7 +148,7 @@ pub(super) fn run_remote(command: &RemoteCommand) -> Result<(String, bool), Remo
             let path = remote.app_path(&["users", user_id, "terminate_connections"]);
             let answer = remote.post(&path, &json!({}))?;
             let told = format!("the connections of {} are ended\n", harmless(user_id));
-            Ok(done(if broker.json { format!("{answer}\n") } else { told }))
+            Ok(done(if broker.json { format!("{}\n", json_line(&answer)) } else { told }))
         }
         RemoteCommand::Tail(tail) => run_tail(tail).map(|()| done(String::new())),
         RemoteCommand::Connections { admin, socket_id, close } => {
@@ -180,7 +180,7 @@ fn trigger(
     let audience = WhoIsThere::of(&remote, channel);
     if broker.json {
         let told = json!({ "answer": answer, "channel": channel, "audience": audience.as_json() });
-        return Ok(format!("{told}\n"));
+        return Ok(format!("{}\n", json_line(&told)));
     }
     Ok(format!("sent {} to {}: {}\n", harmless(event), harmless(channel), audience.sentence(channel)))
 }
@@ -260,7 +260,7 @@ fn one_channel(broker: &BrokerArguments, channel: &str) -> Result<String, Remote
     // Its refusal is the one to show.
     let found = state_of(&remote, channel)?;
     if broker.json {
-        return Ok(format!("{found}\n"));
+        return Ok(format!("{}\n", json_line(&found)));
     }
     let audience = WhoIsThere::of_state(&remote, channel, &found);
     Ok(format!("{}: {}\n", harmless(channel), audience.sentence(channel)))
@@ -275,7 +275,7 @@ fn channels(broker: &BrokerArguments, prefix: Option<&str>) -> Result<String, Re
         pairs.iter().copied().chain(is_counted.then_some(("info", "user_count"))).collect();
     let answer = remote.get(&path, &with_users)?;
     if broker.json {
-        return Ok(format!("{answer}\n"));
+        return Ok(format!("{}\n", json_line(&answer)));
     }
     let all = answer["channels"].as_object();
     let mut lines: Vec<String> = all
@@ -294,7 +294,7 @@ fn users(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailur
     let remote = Remote::broker(broker)?;
     let answer = remote.get(&remote.app_path(&["channels", channel, "users"]), &[])?;
     if broker.json {
-        return Ok(format!("{answer}\n"));
+        return Ok(format!("{}\n", json_line(&answer)));
     }
     let users = answer["users"].as_array().into_iter().flatten();
     let lines: Vec<String> = users.filter_map(|user| user["id"].as_str().map(harmless)).collect();
@@ -330,7 +330,8 @@ fn connections(
         }
         if admin.json {
             let ids: Vec<&Json> = all.iter().map(|item| &item["socket_id"]).collect();
-            return Ok(format!("{}\n", json!({ "connections": ids, "silent": silent })));
+            let told = json!({ "connections": ids, "silent": silent });
+            return Ok(format!("{}\n", json_line(&told)));
         }
         let lines = all.iter().map(connection_line).collect();
         return Ok(lines_or(lines, "nobody is connected") + &silent_lines(&silent));
@@ -338,10 +339,10 @@ fn connections(
     if close {
         let answer = remote.post(&below(&[socket_id, "close"]), &json!({}))?;
         let told = format!("{} is closed\n", harmless(socket_id));
-        return Ok(if admin.json { format!("{answer}\n") } else { told });
+        return Ok(if admin.json { format!("{}\n", json_line(&answer)) } else { told });
     }
     let found = remote.get(&below(&[socket_id]), &[])?;
-    Ok(if admin.json { format!("{found}\n") } else { members_of(&found) })
+    Ok(if admin.json { format!("{}\n", json_line(&found)) } else { members_of(&found) })
 }
 
 /// A connection in a list, with its node where there are several.
@@ -365,7 +366,7 @@ pub(super) fn webhook_attempts(admin: &AdminArguments) -> Result<String, RemoteF
     let (remote, app) = (Remote::admin(&admin.place)?, admin.app_id()?);
     let answer = remote.get(&path_of(&["console", "api", "apps", &app, "webhooks"], &[]), &[])?;
     if admin.json {
-        return Ok(format!("{answer}\n"));
+        return Ok(format!("{}\n", json_line(&answer)));
     }
     let endpoints = answer["endpoints"].as_array().into_iter().flatten();
     let lines = endpoints.flat_map(endpoint_lines).collect();

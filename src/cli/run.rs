@@ -28,7 +28,7 @@ use super::import::run_import;
 use super::lan::{self, Lan};
 use super::nodes::{nodes_of, show_nodes};
 use super::reloads::{AppsPath, FilesOfBroker, Reloads, tell};
-use super::remote::RemoteFailure;
+use super::remote::{RemoteFailure, harmless};
 use super::remote_commands::{RemoteCommand, run_remote, webhook_attempts};
 use super::send_test::send_test;
 use super::welcome::{admin_line, cluster_line, foreign_names, further_line, pipe_line, welcome};
@@ -152,7 +152,7 @@ fn ask_remote(command: &RemoteCommand) -> Result<ExitCode, ExitFailure> {
 }
 
 fn unreached(failure: RemoteFailure) -> ExitFailure {
-    (format!("heliostat: {}\n", failure.told), failure.exit_code)
+    (format!("heliostat: {}\n", harmless(&failure.told)), failure.exit_code)
 }
 
 fn cannot_start(error: impl std::fmt::Display) -> ExitFailure {

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::feed_socket::FeedSocket;
 use super::remote::{
-    AdminArguments, Remote, RemoteFailure, are_subscribed, count, harmless, is_colourful, path_of,
+    AdminArguments, Remote, RemoteFailure, are_subscribed, count, harmless, is_colourful, json_line, path_of,
 };
 use crate::config::nearest;
 use crate::feed::FeedKind;
@@ -101,7 +101,7 @@ fn show(tail: &TailArguments, style: Style, out: &mut impl std::io::Write) -> Re
             let mut channels = ChannelsAsked::default();
             for entry in told["entries"].as_array().into_iter().flatten() {
                 let line = if tail.admin.json {
-                    entry.to_string()
+                    json_line(entry)
                 } else {
                     line_of(entry, channels.nearest(&remote, entry).await.as_deref(), style)
                 };
