@@ -235,8 +235,9 @@ fn time_of(at: &Json) -> String {
 
 /// What was left out, if anything was.
 fn missed(told: &Json) -> Option<String> {
-    let left_out: u64 = told["left_out"].as_object()?.values().filter_map(Json::as_u64).sum();
-    let all = left_out + told["missed"].as_u64().unwrap_or_default();
+    let left_out = told["left_out"].as_object()?.values().filter_map(Json::as_u64);
+    let missed = told["missed"].as_u64().unwrap_or_default();
+    let all = left_out.fold(missed, u64::saturating_add);
     (all > 0).then(|| format!("({all} more are not shown: too many in this second)"))
 }
 
@@ -394,6 +395,11 @@ mod tests {
         let told = json!({ "entries": [], "left_out": { "events": 3 }, "missed": 2 });
         assert_eq!(missed(&told).unwrap(), "(5 more are not shown: too many in this second)");
         assert_eq!(missed(&json!({ "left_out": {}, "missed": 0 })), None);
+        let endless = json!({ "left_out": { "events": u64::MAX }, "missed": 1 });
+        assert_eq!(
+            missed(&endless).unwrap(),
+            format!("({} more are not shown: too many in this second)", u64::MAX)
+        );
     }
 
     #[test]
