@@ -26,6 +26,12 @@ const ENDED_BY = { caddy: 'SIGKILL' };
 /** It judges how many files this machine gives the broker. */
 const OF_THE_MACHINE = 'capacity';
 
+/** What it warns of where this machine is busy with other things. */
+const OF_SLOWNESS = /people notice this|the first packet was lost/;
+
+/** Nothing listens there, and it is given to nobody. */
+const nobody = 1;
+
 /** What needs the WebSocket, and is not tried where there is none. */
 const BY_SOCKET = ['greeting', 'client events', 'round trip', 'forwarding', 'idle'];
 
@@ -94,7 +100,7 @@ const MISTAKES = [
   {
     what: 'the port of the broker is another',
     kind: 'nginx',
-    change: (file, { nobody }) => file.replace(/server 127\.0\.0\.1:\d+;/, `server 127.0.0.1:${nobody};`),
+    change: (file) => file.replace(/server 127\.0\.0\.1:\d+;/, `server 127.0.0.1:${nobody};`),
     finds: Object.fromEntries(['upgrade', 'signature', 'fallbacks'].map((check) => [check, [[/502/, /right address and\s+port/]]])),
     untried: [...BY_SOCKET, 'CORS', 'body size'],
   },
@@ -182,7 +188,7 @@ const MISTAKES = [
   {
     what: 'the port of the broker is another',
     kind: 'haproxy',
-    change: (file, { nobody }) => file.replace(/server one 127\.0\.0\.1:\d+/, `server one 127.0.0.1:${nobody}`),
+    change: (file) => file.replace(/server one 127\.0\.0\.1:\d+/, `server one 127.0.0.1:${nobody}`),
     finds: Object.fromEntries(['upgrade', 'signature', 'fallbacks'].map((check) => [check, [[/503/, /health checks/]]])),
     untried: [...BY_SOCKET, 'CORS', 'body size'],
   },
@@ -213,7 +219,7 @@ const MISTAKES = [
   },
 ];
 
-let broker, nobody, folder, certificates;
+let broker, folder, certificates;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'heliostat-doctor-'));
@@ -225,7 +231,6 @@ before(async () => {
   ]);
   certificates = { authority: `${by}.crt`, good, ended, other };
   const admin = await freePort();
-  nobody = await freePort();
   broker = await startBroker({ args: [`--admin=${admin}`], env: { ...TRUSTING, HELIOSTAT_ADMIN_TOKEN: TOKEN } });
   broker.admin = `http://127.0.0.1:${admin}`;
 });
@@ -252,7 +257,7 @@ describe('heliostat doctor', { concurrency: AT_ONCE }, () => {
         certified: certificates[certified],
         end: ENDED_BY[kind],
         change(file) {
-          const other = change ? change(file, { nobody }) : file;
+          const other = change ? change(file) : file;
           changed = other !== file || !change;
           return other;
         },
@@ -288,7 +293,7 @@ function assertFound(findings, finds, untried = []) {
     assert.ok(own.length > 0, `nothing is told of ${check}\n${shown()}`);
     const skipped = own.filter(({ mark }) => mark === 'skipped');
     assert.equal(skipped.length > 0, untried.includes(check), `${check} is ${skipped.length ? 'not ' : ''}tried\n${shown()}`);
-    const complaints = own.filter(({ mark }) => ['fault', 'warning'].includes(mark));
+    const complaints = own.filter(({ mark, change }) => ['fault', 'warning'].includes(mark) && !OF_SLOWNESS.test(change));
     const expected = finds[check] ?? [];
     assert.equal(complaints.length, expected.length, `complaints of ${check}\n${shown()}`);
     expected.forEach(([what, toDo], n) => {
