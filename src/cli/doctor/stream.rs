@@ -72,15 +72,25 @@ pub(super) enum UnheardError {
     /// The request itself cannot be sent.
     #[error("{0}")]
     Request(#[from] hyper::http::Error),
-    /// Something of a WebSocket.
+    /// What came is no WebSocket's.
     #[error("{0}")]
-    Socket(#[from] SocketError),
+    Socket(SocketError),
     /// A WebSocket was asked for, and this status came.
     #[error("a WebSocket was refused with the status {0}")]
     NoSocket(u16),
     /// Nothing came in time.
     #[error("nothing came within {} s", .0.as_secs())]
     Timeout(Duration),
+}
+
+/// A connection that ends while a WebSocket is asked for has ended like any other.
+impl From<SocketError> for UnheardError {
+    fn from(error: SocketError) -> Self {
+        match error {
+            SocketError::Http(error) => UnheardError::Http(error),
+            other => UnheardError::Socket(other),
+        }
+    }
 }
 
 /// What hyper says, in words that name what happened.
