@@ -132,7 +132,7 @@ fn judge_refusal(visit: &Visit, answer: JudgedAnswer<'_>, signed: &SignedAddress
             "something else answers there, most likely a website: have the proxy pass {api} on to the broker, or say where the \
              HTTP API is by --api"
         ),
-        404 if answer.body.contains("App ") => {
+        404 if is_another_id(answer.body) => {
             "the key is right and belongs to an app with another id: use that id (PUSHER_APP_ID)".to_owned()
         }
         404 => format!(
@@ -162,6 +162,12 @@ fn judge_refusal(visit: &Visit, answer: JudgedAnswer<'_>, signed: &SignedAddress
 fn changed_on_the_way(body: &str, signed: &str) -> Option<String> {
     let (_, rest) = body.split_once("HmacSHA256Hex(\"")?;
     let seen = rest.split_once("\", your_secret_key")?.0;
+/// Whether a server says that there is no app of this id: heliostat, soketi and Reverb have words of their own for it.
+fn is_another_id(body: &str) -> bool {
+    let body = body.to_lowercase();
+    body.contains("app ") && body.contains("found") || body.contains("application for id")
+}
+
     let mut seen = seen.splitn(3, "\\n");
     let mut sent = signed.splitn(3, '\n');
     for part in ["method", "path", "query"] {
@@ -229,6 +235,8 @@ mod tests {
             (200, "<html>", "--api"),
             (500, "", "log"),
         ] {
+            (404, "{\"error\":\"The app 7 could not be found.\",\"code\":404}", "another id"),
+            (404, "{\"message\":\"No matching application for ID [7].\"}", "another id"),
             let change = judged(status, body);
             assert!(change.contains(word), "{status}: {change}");
         }
