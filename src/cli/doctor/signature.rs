@@ -20,6 +20,9 @@ pub(super) const CHECK: Check = Check {
     run: |visit| Box::pin(ask(visit)),
 };
 
+/// Seconds by which no clock is off, some 35000 years: what says so is no time.
+const FARTHEST_SECONDS: u64 = 1 << 40;
+
 /// What a query may hold and a proxy may write otherwise: behind the beginning of a channel's name, in a filter.
 const ODD: &str = "&,=;@+";
 
@@ -121,7 +124,8 @@ fn wrong_time(tried: String, answer: &HeardAnswer, ahead: i64) -> Finding {
 fn clock_ahead_of(body: &str, now: u64) -> Option<i64> {
     let (_, rest) = body.split_once("server time (")?;
     let there: i64 = rest.split_once(')')?.0.parse().ok()?;
-    Some(there - i64::try_from(now).ok()?)
+    let ahead = there.checked_sub(i64::try_from(now).ok()?)?;
+    (ahead.unsigned_abs() < FARTHEST_SECONDS).then_some(ahead)
 }
 
 /// What to do about a signed request that the broker refused, or something that is none.
@@ -158,16 +162,16 @@ fn judge_refusal(visit: &Visit, answer: JudgedAnswer<'_>, signed: &SignedAddress
     }
 }
 
-/// What differs between what was signed and what the server saw, where it says that.
-fn changed_on_the_way(body: &str, signed: &str) -> Option<String> {
-    let (_, rest) = body.split_once("HmacSHA256Hex(\"")?;
-    let seen = rest.split_once("\", your_secret_key")?.0;
 /// Whether a server says that there is no app of this id: heliostat, soketi and Reverb have words of their own for it.
 fn is_another_id(body: &str) -> bool {
     let body = body.to_lowercase();
     body.contains("app ") && body.contains("found") || body.contains("application for id")
 }
 
+/// What differs between what was signed and what the server saw, where it says that.
+fn changed_on_the_way(body: &str, signed: &str) -> Option<String> {
+    let (_, rest) = body.split_once("HmacSHA256Hex(\"")?;
+    let seen = rest.split_once("\", your_secret_key")?.0;
     let mut seen = seen.splitn(3, "\\n");
     let mut sent = signed.splitn(3, '\n');
     for part in ["method", "path", "query"] {
@@ -231,12 +235,12 @@ mod tests {
             (401, "Missing parameter: auth_key\n", "the query was lost"),
             (400, "Unknown auth_key\n", "no app there has this key"),
             (404, "App 2 not found: no app with this id belongs to the auth_key\n", "another id"),
+            (404, "{\"error\":\"The app 7 could not be found.\",\"code\":404}", "another id"),
+            (404, "{\"message\":\"No matching application for ID [7].\"}", "another id"),
             (404, "Not found: /x/apps is no endpoint of this broker\n", "server.path_prefix"),
             (200, "<html>", "--api"),
             (500, "", "log"),
         ] {
-            (404, "{\"error\":\"The app 7 could not be found.\",\"code\":404}", "another id"),
-            (404, "{\"message\":\"No matching application for ID [7].\"}", "another id"),
             let change = judged(status, body);
             assert!(change.contains(word), "{status}: {change}");
         }
@@ -247,6 +251,9 @@ mod tests {
         let body = "Timestamp expired: Given timestamp (1000) not within 600s of server time (1900)\n";
         assert_eq!(clock_ahead_of(body, 1000), Some(900));
         assert_eq!(clock_ahead_of("Invalid signature", 1000), None);
+        for time in [i64::MIN, i64::MAX] {
+            assert_eq!(clock_ahead_of(&format!("server time ({time})"), 1000), None);
+        }
     }
 
     #[test]
