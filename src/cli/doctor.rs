@@ -118,5 +118,7 @@ pub(super) fn run_doctor(arguments: &DoctorArguments) -> Result<bool, RemoteFail
     let examined = examine(&ORDER, &mut visit, WHOLE, |check, finding| print(&report.lines(check, finding)));
     let is_well = runtime.block_on(examined);
     let _ = print(&report.end());
+    // A name that is still being looked up is waited for no longer.
+    runtime.shutdown_background();
     Ok(is_well)
 }
