@@ -49,7 +49,7 @@ use self::order::{ORDER, WHOLE, examine};
 use self::place::CheckedPlace;
 use self::report::{Report, ReportForm};
 use self::visit::Visit;
-use super::remote::{AdminPlace, AppArguments, Remote, RemoteFailure, broker_url, is_colourful};
+use super::remote::{AdminPlace, AppArguments, GivenApp, Remote, RemoteFailure, broker_url, is_colourful};
 use crate::outbound::{TrustedFile, shown};
 
 /// What is to be examined.
@@ -82,17 +82,9 @@ pub(super) struct DoctorArguments {
 
 /// Examines, and prints each finding as it comes. Returns whether all is well.
 pub(super) fn run_doctor(arguments: &DoctorArguments) -> Result<bool, RemoteFailure> {
-    let read = |text: &str, named_by| {
-        CheckedPlace::read(text).ok_or_else(|| {
-            let got = shown(text);
-            RemoteFailure::usage(format!(
-                "{named_by}: expected an address such as https://example.com, got {got:?}"
-            ))
-        })
-    };
     let (url, named_by) = broker_url(arguments.url.as_deref(), "URL");
-    let sockets = read(&url, named_by)?;
-    let api = arguments.api.as_deref().map_or_else(|| Ok(sockets.clone()), |url| read(url, "--api"))?;
+    let sockets = read_place(&url, named_by)?;
+    let api = arguments.api.as_deref().map_or_else(|| Ok(sockets.clone()), |url| read_place(url, "--api"))?;
     let app = arguments.app.app()?;
     let trusted = arguments.ca_file.as_deref().map(|path| TrustedFile { path, named_by: "--ca-file" });
     let mut visit = Visit::new(sockets, api, app, trusted).map_err(RemoteFailure::usage)?;
@@ -121,4 +113,17 @@ pub(super) fn run_doctor(arguments: &DoctorArguments) -> Result<bool, RemoteFail
     // A name that is still being looked up is waited for no longer.
     runtime.shutdown_background();
     Ok(is_well)
+}
+
+fn read_place(text: &str, named_by: &str) -> Result<CheckedPlace, RemoteFailure> {
+    CheckedPlace::read(text).ok_or_else(|| {
+        // Where the address was forgotten, a secret may stand in its place.
+        let got = if !text.contains("://") && GivenApp::parse(text, named_by).is_ok() {
+            "what may be an app: give that by --app".to_owned()
+        } else {
+            format!("{:?}", shown(text))
+        };
+        let told = format!("{named_by}: expected an address such as https://example.com, got {got}");
+        RemoteFailure::usage(told)
+    })
 }
