@@ -66,7 +66,11 @@ fn judge(
             }
             if event.event == "pusher:error" {
                 let code = event.data["code"].as_u64().and_then(|code| u16::try_from(code).ok());
-                return closed(code.unwrap_or_default(), event.data["message"].as_str().unwrap_or_default());
+                let message = event.data["message"].as_str().unwrap_or_default();
+                return code.map_or_else(
+                    || (Finding::fault(tried, format!("pusher:error: {message}"), SEE_THE_LOG), None),
+                    |code| closed(code, message),
+                );
             }
             let came = format!("{} instead of pusher:connection_established", event.event);
             (Finding::fault(tried, came, another_server()), None)
@@ -118,6 +122,8 @@ fn judge_greeting(tried: &str, greeting: &HeardGreeting, took: Duration) -> Find
     }
 }
 
+const SEE_THE_LOG: &str = "see the log of the server, which says why";
+
 /// What to do about a code that a connection was closed with.
 fn what_code_wants(place: &CheckedPlace, code: u16, reason: &str) -> String {
     let prefix = if place.prefix().is_empty() { "none" } else { place.prefix() };
@@ -157,7 +163,7 @@ fn what_code_wants(place: &CheckedPlace, code: u16, reason: &str) -> String {
                  server.max_connections_per_address, server.max_refusals_per_address_per_minute): wait a minute; if it is the \
                  address of the proxy that counts, name it in server.trusted_proxies"
             .to_owned(),
-        _ => "see the log of the server, which says why".to_owned(),
+        _ => SEE_THE_LOG.to_owned(),
     }
 }
 
@@ -217,6 +223,8 @@ mod tests {
                 assert!(finding.change.as_ref().unwrap().contains(word), "{finding:?}");
             }
         }
+        let (finding, _) = judged(event("pusher:error", json!({ "code": null, "message": "no" })));
+        assert_eq!((finding.mark, finding.came.as_str()), (Mark::Fault, "pusher:error: no"));
         for heard in [HeardNext::Ended, HeardNext::Closed(None), HeardNext::Gibberish("hello".into())] {
             assert_eq!(judged(heard).0.mark, Mark::Fault);
         }
