@@ -36,6 +36,8 @@ enum BodyFate {
     RefusedByBroker(String),
     /// Something before it: status, and who.
     RefusedOnTheWay(String),
+    /// Something, in an answer that says nothing of sizes.
+    RefusedOtherwise(String),
     /// The connection broke off, or nothing came.
     Unanswered(String),
 }
@@ -74,8 +76,16 @@ fn fate_of(answer: JudgedAnswer<'_>) -> BodyFate {
     match answer.status() {
         200..=299 => BodyFate::Taken,
         _ if answer.is_page() || answer.body.trim().is_empty() => BodyFate::RefusedOnTheWay(answer.shown()),
-        _ => BodyFate::RefusedByBroker(answer.with_sentence()),
+        413 if is_phrase(answer.body) => BodyFate::RefusedOnTheWay(answer.shown()),
+        400 | 413 if !is_phrase(answer.body) => BodyFate::RefusedByBroker(answer.with_sentence()),
+        _ => BodyFate::RefusedOtherwise(answer.with_sentence()),
     }
+}
+
+/// Whether a body says no more than its status: so proxies answer that write no pages.
+fn is_phrase(body: &str) -> bool {
+    let phrases = ["Payload Too Large", "Request Entity Too Large", "Content Too Large", "Bad Request"];
+    phrases.iter().any(|phrase| body.trim().eq_ignore_ascii_case(phrase))
 }
 
 fn tried(bytes: usize) -> String {
@@ -96,6 +106,11 @@ fn judge_everyday(fate: &BodyFate) -> Finding {
              keep events small; if it is another refusal, do what it says",
         ),
         BodyFate::RefusedOnTheWay(told) => Finding::fault(tried, format!("{told}, not by the broker"), RAISE),
+        BodyFate::RefusedOtherwise(told) => Finding::fault(
+            tried,
+            told,
+            "a small request is taken and this one is not: see the logs of the proxy and the broker, which say why",
+        ),
         BodyFate::Unanswered(told) => Finding::fault(
             tried,
             told,
@@ -119,6 +134,12 @@ fn judge_larger(taken: usize, bytes: usize, fate: &BodyFate) -> Finding {
             tried(bytes),
             format!("{told}, not by the broker; {kilobytes} KB are taken"),
             format!("if the app sends large events or batches, {RAISE}"),
+        ),
+        BodyFate::RefusedOtherwise(told) => Finding::note(
+            tried(bytes),
+            format!("{told}; {kilobytes} KB are taken"),
+            "that may be because of its size or not: if the app sends large events or batches, see the logs of the proxy and the \
+             broker, which say why",
         ),
         BodyFate::Unanswered(told) => Finding::note(
             tried(bytes),
@@ -146,20 +167,32 @@ mod tests {
         let page = [("content-type", "text/html"), ("server", "nginx")];
         let expected = BodyFate::RefusedOnTheWay("413 Payload Too Large by nginx".to_owned());
         assert_eq!(fate(413, &page, "<html>"), expected);
+        let by_phrase = BodyFate::RefusedOnTheWay("413 Payload Too Large".to_owned());
+        assert_eq!(fate(413, &[], "Request Entity Too Large\n"), by_phrase);
+        for (status, body) in [
+            (401, "Invalid signature"),
+            (429, "slow down"),
+            (503, "upstream connect error"),
+            (400, "Bad Request"),
+        ] {
+            assert!(
+                matches!(fate(status, &[], body), BodyFate::RefusedOtherwise(told) if told.contains(body))
+            );
+        }
     }
 
     #[test]
     fn nine_kilobytes_have_to_pass_and_more_need_not() {
-        let (broker, way, none) = (
+        let (broker, way, other, none) = (
             BodyFate::RefusedByBroker("413".into()),
             BodyFate::RefusedOnTheWay("413 by nginx".into()),
+            BodyFate::RefusedOtherwise("429".into()),
             BodyFate::Unanswered("reset".into()),
         );
-        let everyday = [&broker, &way, &none].map(|fate| judge_everyday(fate).mark);
-        assert_eq!(everyday, [Mark::Fault; 3]);
-        let larger =
-            [&broker, &way, &none].map(|fate| judge_larger(EVERYDAY_BYTES, LARGER_BYTES[0], fate).mark);
-        assert_eq!(larger, [Mark::Ok, Mark::Warning, Mark::Note]);
+        let all = [&broker, &way, &other, &none];
+        assert_eq!(all.map(|fate| judge_everyday(fate).mark), [Mark::Fault; 4]);
+        let larger = all.map(|fate| judge_larger(EVERYDAY_BYTES, LARGER_BYTES[0], fate).mark);
+        assert_eq!(larger, [Mark::Ok, Mark::Warning, Mark::Note, Mark::Note]);
         assert!(judge_everyday(&way).change.unwrap().contains("client_max_body_size"));
     }
 }
