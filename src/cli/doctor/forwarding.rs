@@ -120,6 +120,14 @@ fn of_address(local: SocketAddr, seen: &SeenArrival) -> Finding {
             "that is right if it is the address of this machine's network on the internet; if it is a proxy's, have that name \
              the client, and put it into server.trusted_proxies",
         ),
+        None if ip != local.ip() && !ip.is_loopback() => Finding::warning(
+            tried,
+            format!("at {address}, without a proxy's word"),
+            format!(
+                "if that is a proxy, {NAME_IT}; if it is the gateway of Docker, or another that gives what this machine sends an \
+                 address of its own (NAT), examine from outside"
+            ),
+        ),
         None => Finding::fault(
             tried,
             format!("at {address}, which is the proxy: all its clients count as one"),
@@ -185,7 +193,7 @@ mod tests {
             (Some("127.0.0.1:0"), Some("10.0.0.1"), Mark::Warning),
             (Some("198.51.100.7:99"), None, Mark::Note),
             (Some("192.168.1.5:99"), None, Mark::Fault),
-            (Some("10.0.0.1:99"), None, Mark::Fault),
+            (Some("10.0.0.1:99"), None, Mark::Warning),
             (Some("127.0.0.1:99"), None, Mark::Fault),
             (None, None, Mark::Fault),
         ] {
