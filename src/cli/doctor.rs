@@ -43,6 +43,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use url::Url;
 
 use self::idle::LONGEST_SECONDS;
 use self::order::{ORDER, WHOLE, examine};
@@ -88,7 +89,7 @@ pub(super) fn run_doctor(arguments: &DoctorArguments) -> Result<bool, RemoteFail
     let app = arguments.app.app()?;
     let trusted = arguments.ca_file.as_deref().map(|path| TrustedFile { path, named_by: "--ca-file" });
     let mut visit = Visit::new(sockets, api, app, trusted).map_err(RemoteFailure::usage)?;
-    visit.origin.clone_from(&arguments.origin);
+    visit.origin = arguments.origin.as_deref().map(read_origin).transpose()?;
     visit.idle = Duration::from_secs(arguments.idle);
     let is_named = arguments.admin.is_named();
     visit.admin = is_named.then(|| Remote::admin(&arguments.admin)).transpose()?;
@@ -126,4 +127,19 @@ fn read_place(text: &str, named_by: &str) -> Result<CheckedPlace, RemoteFailure>
         let told = format!("{named_by}: expected an address such as https://example.com, got {got}");
         RemoteFailure::usage(told)
     })
+}
+
+/// The origin as browsers write it, of an address of the page; `null` is that of pages that have none.
+fn read_origin(text: &str) -> Result<String, RemoteFailure> {
+    let page = Url::parse(text).ok().filter(Url::has_host);
+    match page {
+        _ if text == "null" => Ok(text.to_owned()),
+        Some(page) if page.origin().is_tuple() => Ok(page.origin().ascii_serialization()),
+        // Apps have schemes of their own, such as capacitor://localhost.
+        Some(page) => Ok(page[..url::Position::AfterPort].to_owned()),
+        None => Err(RemoteFailure::usage(format!(
+            "--origin: expected the origin of a page, such as https://example.com, got {:?}",
+            shown(text)
+        ))),
+    }
 }

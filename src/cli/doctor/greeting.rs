@@ -35,7 +35,10 @@ async fn greet(visit: &mut Visit) -> CheckOutcome {
 }
 
 /// The first that comes, but for pings.
-async fn first_word(conversation: &mut ClientConversation) -> Result<HeardNext, UnheardError> {
+///
+/// # Errors
+/// If the connection fails, or nothing comes in time.
+pub(super) async fn first_word(conversation: &mut ClientConversation) -> Result<HeardNext, UnheardError> {
     let heard = async {
         loop {
             match conversation.hear().await? {

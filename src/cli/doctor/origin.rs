@@ -7,6 +7,7 @@ use hyper::header::ORIGIN;
 use super::check::Check;
 use super::conversation::{ClientConversation, HeardNext, read_greeting};
 use super::finding::{CheckOutcome, Finding};
+use super::greeting;
 use super::visit::Visit;
 
 pub(super) const CHECK: Check = Check {
@@ -20,7 +21,7 @@ pub(super) const CHECK: Check = Check {
 async fn connect_as_page(visit: &Visit) -> CheckOutcome {
     // Nobody has asked.
     let Some(origin) = &visit.origin else { return CheckOutcome::holding(Vec::new()) };
-    judge(origin, first_word(visit, origin).await).into()
+    judge(origin, visit.greeting.is_some(), first_word(visit, origin).await).into()
 }
 
 /// The first that comes, or why nothing does.
@@ -28,10 +29,12 @@ async fn first_word(visit: &Visit, origin: &str) -> Result<HeardNext, String> {
     let answer = visit.shake_hands(&visit.socket_url(), &[(ORIGIN.as_str(), origin)]).await;
     let answer = answer.map_err(|error| error.to_string())?;
     let socket = answer.socket.map_err(|_| answer.head.status.to_string())?;
-    ClientConversation::over(socket).hear().await.map_err(|error| error.to_string())
+    let mut conversation = ClientConversation::over(socket);
+    greeting::first_word(&mut conversation).await.map_err(|error| error.to_string())
 }
 
-fn judge(origin: &str, heard: Result<HeardNext, String>) -> Finding {
+/// What to think of it; `is_let_in` is whether a client that names no page was.
+fn judge(origin: &str, is_let_in: bool, heard: Result<HeardNext, String>) -> Finding {
     let tried = format!("a WebSocket of a page of {origin}");
     let came = match heard {
         Ok(HeardNext::Event(event)) if read_greeting(&event).is_some() => {
@@ -44,8 +47,15 @@ fn judge(origin: &str, heard: Result<HeardNext, String>) -> Finding {
         Ok(_) => "the end of the connection".to_owned(),
         Err(error) => error,
     };
-    let change = "one that names no page is let in: put the origin on the list of the app (heliostat: allowed_origins), and see \
-                  whether the proxy has rules of its own for it";
+    let list = "put the origin on the list of the app (heliostat: allowed_origins), and see whether the proxy has rules of its own \
+                for it";
+    let change = if is_let_in {
+        format!("one that names no page is let in: {list}")
+    } else if came.to_lowercase().contains("origin") {
+        list.to_owned()
+    } else {
+        "one that names no page is not let in either: see what \"upgrade\" and \"greeting\" found".to_owned()
+    };
     Finding::fault(tried, came, change)
 }
 
@@ -67,8 +77,14 @@ mod tests {
             (Ok(closed), Mark::Fault, "closed with 4009: Origin not allowed"),
             (Err("403 Forbidden".to_owned()), Mark::Fault, "403 Forbidden"),
         ] {
-            let finding = judge("https://a.example", heard);
+            let finding = judge("https://a.example", true, heard);
             assert_eq!((finding.mark, finding.came.as_str()), (mark, came));
         }
+        let change = |code, reason: &str| {
+            let closed = HeardNext::Closed(Some((code, reason.to_owned())));
+            judge("https://a.example", false, Ok(closed)).change.unwrap()
+        };
+        assert!(change(4009, "Origin not allowed").starts_with("put the origin on the list"));
+        assert!(change(4001, "Could not find app").contains("\"greeting\" found"));
     }
 }

@@ -111,3 +111,19 @@ fn an_app_in_the_place_of_the_address_is_not_shown() {
     assert!(told("example.com:443").ends_with("got \"example.com:443\""));
     assert_eq!(read_place("1001:app-key:hush", "URL").unwrap_err().exit_code, 2);
 }
+
+#[test]
+fn the_page_that_clients_are_on_is_taken_for_its_origin() {
+    for (text, origin) in [
+        ("https://Example.com/", "https://example.com"),
+        ("https://example.com:443/page?x#y", "https://example.com"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("capacitor://localhost/", "capacitor://localhost"),
+        ("null", "null"),
+    ] {
+        assert_eq!(read_origin(text).unwrap(), origin);
+    }
+    for wrong in ["example.com", "example.com:443", "", "*"] {
+        assert_eq!(read_origin(wrong).unwrap_err().exit_code, 2, "{wrong}");
+    }
+}
