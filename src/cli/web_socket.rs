@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_codec::{Decoder, Encoder, Framed};
 use actix_http::ws::{Codec, Frame, Item, Message, ProtocolError, hash_key};
@@ -23,6 +24,9 @@ use crate::outbound::AGENT;
 
 /// Bytes that stand before the payload of a frame, at the most.
 const FRAME_HEAD_BYTES: usize = 14;
+
+/// How long the next part of a body may take: one without a length, on a connection that stays open, has no end.
+const BODY_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Bytes that are read of the body of a refusal.
 const REFUSAL_BYTES: usize = 16 * 1024;
@@ -165,8 +169,12 @@ pub(super) async fn shake_hands(
 /// So many bytes of a body, as far as they come, and whether they are all of it.
 pub(super) async fn beginning(mut body: Incoming, most: usize) -> (Bytes, bool) {
     let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return (read.freeze(), false) };
+    loop {
+        let frame = match tokio::time::timeout(BODY_PATIENCE, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => return (read.freeze(), true),
+            Ok(Some(Err(_))) | Err(_) => return (read.freeze(), false),
+        };
         if let Some(data) = frame.data_ref() {
             read.extend_from_slice(&data[..data.len().min(most - read.len())]);
         }
@@ -174,7 +182,6 @@ pub(super) async fn beginning(mut body: Incoming, most: usize) -> (Bytes, bool) 
             return (read.freeze(), false);
         }
     }
-    (read.freeze(), true)
 }
 
 impl ClientSocket {
