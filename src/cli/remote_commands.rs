@@ -40,7 +40,7 @@ pub(super) enum RemoteCommand {
     ///
     /// It looks the name up, connects, looks at the certificate, opens a WebSocket as clients do, signs requests as backends do,
     /// sends an event to itself on a private channel of its own, and tries the HTTP fallbacks, and what a proxy may do to them. It works against any server of the Pusher Channels protocol, and shows
-    /// no secret. Exit code 0: all is well; 1: there is a fault; 2: it could not be examined.
+    /// no secret. Exit code 0: there is no fault; 1: there is one, or something was not tried; 2: it could not be examined.
     Doctor(DoctorArguments),
     /// Publish an event, and say whether anybody is subscribed.
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
