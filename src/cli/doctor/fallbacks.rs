@@ -116,8 +116,8 @@ fn absence(tried: &[TriedTransport], is_ours: bool) -> Option<Finding> {
                 let mut shown: Vec<String> = refusals(tried).map(|answer| answer.shown()).collect();
                 shown.sort();
                 shown.dedup();
-                shown.insert(0, "something answers there that takes no session".to_owned());
-                shown.join(", ")
+                let by = if shown.is_empty() { String::new() } else { format!(": {}", shown.join(", ")) };
+                format!("something answers there that takes no session{by}")
             });
             Some(Finding::warning(
                 what,
@@ -315,7 +315,7 @@ mod tests {
         });
         let finding = absence(&website, false).unwrap();
         assert_eq!(finding.mark, Mark::Warning);
-        assert!(finding.came.ends_with("takes no session, 405 Method Not Allowed"), "{finding:?}");
+        assert!(finding.came.ends_with("takes no session: 405 Method Not Allowed"), "{finding:?}");
         assert_eq!(absence(&website, true), None, "of heliostat each is told");
         // One that works shows that they are there; a proxy that does not reach its server shows nothing.
         let mut some = website.clone();
