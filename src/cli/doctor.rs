@@ -68,7 +68,7 @@ pub(super) struct DoctorArguments {
     /// A file of certificates to trust besides the public ones, in PEM form.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// The page that clients are on, such as https://example.com: whether it may connect and use the fallbacks.
+    /// The origin of the page that clients are on, with its scheme: whether it may connect and use the fallbacks.
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
     /// Have clients say nothing for so long, to see whether something on the way cuts them before the server speaks.
