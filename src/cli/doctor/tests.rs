@@ -8,18 +8,8 @@ use super::*;
 use crate::cli::remote::GivenApp;
 use crate::testing::Broker;
 
-const WAY: [&check::Check; 10] = [
-    &names::CHECK,
-    &connect::CHECK,
-    &tls::CHECK,
-    &clock::CHECK,
-    &upgrade::CHECK,
-    &greeting::CHECK,
-    &signature::CHECK,
-    &round_trip::CHECK,
-    &client_events::CHECK,
-    &body_size::CHECK,
-];
+/// The checks of the way itself, which need nothing but a place and an app: those that stand first.
+const WAY: &[&check::Check] = ORDER.first_chunk::<10>().unwrap();
 
 /// What these checks find of a place, with the name of each, and what is printed of it.
 async fn examined(url: &str, app: &str, checks: &[&check::Check]) -> (Vec<(&'static str, Finding)>, String) {
@@ -47,7 +37,7 @@ async fn a_broker_that_is_well_is_found_well() {
     let broker = Broker::new().unwrap();
     let app = broker.new_app_with(|app| app.app.client_events = true).unwrap();
     let credentials = format!("{}:{}:{}", app.id(), app.key(), app.secret());
-    let (found, printed) = examined(&broker.url(), &credentials, &WAY).await;
+    let (found, printed) = examined(&broker.url(), &credentials, WAY).await;
     let mut unwell = found.iter().map(|(_, finding)| finding).filter(|finding| finding.mark != Mark::Ok);
     // A machine that is busy with other tests may be slow, which is warned of.
     let is_slow = |finding: &Finding| {
@@ -70,7 +60,7 @@ async fn what_is_wrong_with_credentials_is_found_where_it_shows() {
         (format!("{id}:another-key:{secret}"), vec!["greeting", "signature"], "no app there has this key"),
         (format!("{id}:{key}:{secret}"), vec![], "client_events = true"),
     ] {
-        let (found, printed) = examined(&broker.url(), &credentials, &WAY).await;
+        let (found, printed) = examined(&broker.url(), &credentials, WAY).await;
         assert_eq!(marked(&found, Mark::Fault), faults, "{printed}");
         assert!(printed.contains(word), "{printed}");
         assert!(!printed.contains(secret) && !printed.contains("another-secret"), "{printed}");
@@ -81,12 +71,12 @@ async fn what_is_wrong_with_credentials_is_found_where_it_shows() {
 async fn a_port_that_is_closed_or_says_nothing_is_told_and_nothing_else_is_tried() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (found, printed) = examined(&url, "1:key:secret", &WAY).await;
+    let (found, printed) = examined(&url, "1:key:secret", WAY).await;
     assert_eq!(marked(&found, Mark::Fault), ["tls"], "{printed}");
     assert!(printed.contains("it took the connection and said nothing"), "{printed}");
     assert_eq!(marked(&found, Mark::Skipped).len(), 7, "{printed}");
     drop(listener);
-    let (found, printed) = examined(&url, "1:key:secret", &WAY).await;
+    let (found, printed) = examined(&url, "1:key:secret", WAY).await;
     assert_eq!(marked(&found, Mark::Fault), ["connect"], "{printed}");
     assert!(printed.contains("nothing listens on port"), "{printed}");
 }
