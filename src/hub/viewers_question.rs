@@ -26,7 +26,9 @@ impl ViewersQuestion {
 
     /// These were looked at.
     pub(super) fn tell(&self, viewers: impl Iterator<Item = (SocketId, Option<ViewerLag>)>) {
+        // Looked at before the lock, which workers share.
+        let viewers: Vec<_> = viewers.collect();
         let mut seen = self.seen.lock();
-        viewers.for_each(|(socket, lag)| seen.add(socket, lag));
+        viewers.into_iter().for_each(|(socket, lag)| seen.add(socket, lag));
     }
 }
