@@ -103,10 +103,8 @@ impl Reloader {
     /// As of that.
     pub(crate) fn plan(&self, loaded: &Loaded) -> Result<ConfigDifference, StartError> {
         let prepared = self.apps.examine(&loaded.config, |_, wanted| tls::prepare(wanted))?;
-        let (running, mut then) = {
-            let running = self.apps.running.lock();
-            (running.clone(), running.clone())
-        };
+        let running = self.apps.running.lock().clone();
+        let mut then = running.clone();
         if prepared.is_some() {
             take_certificate_files(&mut then, &loaded.config);
         }
