@@ -100,12 +100,15 @@ impl fmt::Display for SilentNode {
 /// The other nodes, where this one is one of several.
 pub(super) struct OtherNodes {
     cluster: Option<Arc<dyn ClusterView>>,
+    /// What this node is called; empty where it is alone.
+    own_name: String,
     under_way: Semaphore,
 }
 
 impl OtherNodes {
     pub(super) fn new(cluster: Option<Arc<dyn ClusterView>>) -> Self {
-        OtherNodes { cluster, under_way: Semaphore::new(ASKED_AT_ONCE) }
+        let own_name = cluster.as_ref().map(|cluster| cluster.status().name.to_string()).unwrap_or_default();
+        OtherNodes { cluster, own_name, under_way: Semaphore::new(ASKED_AT_ONCE) }
     }
 
     /// The node among the others.
@@ -115,7 +118,7 @@ impl OtherNodes {
 
     /// What this node is called; empty where it is alone.
     pub(super) fn own_name(&self) -> String {
-        self.cluster.as_ref().map(|cluster| cluster.status().name.to_string()).unwrap_or_default()
+        self.own_name.clone()
     }
 
     /// Asks all other nodes.
