@@ -193,6 +193,17 @@ async function shown(language) {
 export async function authority(folder) {
   const path = join(folder, 'authority');
   await openssl(['req', '-x509', ...NEW_KEY, '-days', '2', '-subj', '/CN=heliostat tests', '-keyout', `${path}.key`, '-out', `${path}.crt`]);
+  return path;
+}
+
+/**
+ * Has the authority make a certificate in this folder: for an address or a name, valid until then, as `YYYYMMDDHHMMSSZ`.
+ *
+ * @returns {Promise<string>}  its path without `.crt`; beside it are its key, and both together as `.pem`
+ */
+export async function certificate(by, folder, { subject = `IP:${HOST}`, until = '20990101000000Z', name = 'certificate' } = {}) {
+  const path = join(folder, name);
+  // A list of its own: two at once would write over each other's.
   await writeFile(`${path}.cnf`, `
     [ca]
     default_ca = own
@@ -206,19 +217,9 @@ export async function authority(folder) {
     [names]
     commonName = supplied`);
   await writeFile(`${path}.txt`, '');
-  return path;
-}
-
-/**
- * Has the authority make a certificate in this folder: for an address or a name, valid until then, as `YYYYMMDDHHMMSSZ`.
- *
- * @returns {Promise<string>}  its path without `.crt`; beside it are its key, and both together as `.pem`
- */
-export async function certificate(by, folder, { subject = `IP:${HOST}`, until = '20990101000000Z', name = 'certificate' } = {}) {
-  const path = join(folder, name);
   await openssl(['req', '-new', ...NEW_KEY, '-subj', `/CN=${name}`, '-addext', `subjectAltName=${subject}`, '-keyout', `${path}.key`, '-out', `${path}.csr`]);
   await openssl([
-    'ca', '-batch', '-notext', '-config', `${by}.cnf`, '-cert', `${by}.crt`, '-keyfile', `${by}.key`,
+    'ca', '-batch', '-notext', '-config', `${path}.cnf`, '-cert', `${by}.crt`, '-keyfile', `${by}.key`,
     '-startdate', '20200101000000Z', '-enddate', until, '-in', `${path}.csr`, '-out', `${path}.crt`,
   ]);
   await writeFile(`${path}.pem`, await readFile(`${path}.crt`, 'utf8') + await readFile(`${path}.key`, 'utf8'));
