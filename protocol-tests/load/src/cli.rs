@@ -220,6 +220,7 @@ impl RunArguments {
             "heliostat" | "heliostat-tls" => Kind::Heliostat {
                 tls: name == "heliostat-tls",
                 video: false,
+                admin: false,
                 program: self.heliostat.clone().unwrap_or_else(|| sibling("heliostat")),
                 arguments: self.heliostat_argument.clone(),
             },

@@ -9,6 +9,9 @@ pub(crate) trait Load {
     /// Sends; says when it wants to be called again, if before the sockets have news.
     fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant>;
 
+    /// It begins, perhaps again: what would have been due meanwhile is not sent.
+    fn begin(&mut self) {}
+
     /// Whether it sends as much as goes. Then this tool does not sleep while it waits for answers: the server would pay
     /// for waking it with each of them, a slow server with more of them than a fast one, and on a virtual machine that
     /// costs more than all the rest of a request.
@@ -167,6 +170,11 @@ impl Beat {
         Beat { every: Duration::from_secs_f64(1.0 / per_second), next: Instant::now() }
     }
 
+    /// The next beat is due now.
+    fn begin(&mut self) {
+        self.next = Instant::now();
+    }
+
     /// The time of the beat that is due, if one is.
     pub(crate) fn due(&mut self) -> Option<Instant> {
         let due = self.next;
@@ -201,6 +209,10 @@ impl PacedHttp {
 }
 
 impl Load for PacedHttp {
+    fn begin(&mut self) {
+        self.beat.begin();
+    }
+
     fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant> {
         while let Some(due) = self.beat.due() {
             let publishers = crowd.publishers();
@@ -233,6 +245,10 @@ impl PacedClients {
 }
 
 impl Load for PacedClients {
+    fn begin(&mut self) {
+        self.beat.begin();
+    }
+
     fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant> {
         /// A prime, so that everybody speaks before anybody speaks again.
         const STRIDE: usize = 7919;
@@ -250,6 +266,11 @@ impl Load for PacedClients {
 pub(crate) struct Both<A, B>(pub(crate) A, pub(crate) B);
 
 impl<A: Load, B: Load> Load for Both<A, B> {
+    fn begin(&mut self) {
+        self.0.begin();
+        self.1.begin();
+    }
+
     fn pump(&mut self, crowd: &mut Crowd) -> Option<Instant> {
         let (one, other) = (self.0.pump(crowd), self.1.pump(crowd));
         one.into_iter().chain(other).min()

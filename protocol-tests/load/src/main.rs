@@ -22,6 +22,7 @@ mod scenario;
 mod server;
 mod talker;
 mod trace;
+mod viewer;
 mod wire;
 
 use std::process::ExitCode;

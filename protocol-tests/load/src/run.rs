@@ -162,6 +162,7 @@ pub(crate) fn measure_latency(
     load: &mut dyn Load,
     window: Duration,
 ) -> Result<(Window, Latencies), Broken> {
+    load.begin();
     run_for(crowd, load, window / 4)?;
     crowd.shared.latencies = Some(Vec::new());
     let stopwatch = Stopwatch::start(crowd, process)?;

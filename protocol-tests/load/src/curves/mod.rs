@@ -136,6 +136,7 @@ fn measure(
         arguments: Vec::new(),
         tls: false,
         video: false,
+        admin: false,
     };
     let mut kinds = Vec::new();
     kinds.extend(curve.has_ceiling.then_some(ceiling));

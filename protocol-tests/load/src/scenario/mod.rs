@@ -11,6 +11,7 @@ mod sessions;
 mod slow;
 mod turns;
 mod video;
+mod watched;
 
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(crate) enum Needs {
     VideoTls,
     /// What only a broker does of it.
     VideoBroker,
+    /// A console in which somebody may watch an app.
+    Console,
 }
 
 /// A server, and how much of a scenario to run.
@@ -216,6 +219,18 @@ pub(crate) const ALL: &[Scenario] = &[
         about: "latency at moderate load: 50 private channels of 20, 1000 client events/s of 100 bytes",
         needs: Needs::Deliveries,
         run: |stage| latency::chat(stage, 50, 20, 1000.0),
+    },
+    Scenario {
+        name: "watched-fanout",
+        about: "… the fan-out, with nobody watching, with a viewer of another app and with one of this: turn about",
+        needs: Needs::Console,
+        run: |stage| watched::fanout(stage, 1000, 20.0),
+    },
+    Scenario {
+        name: "watched-chat",
+        about: "… the chat, likewise",
+        needs: Needs::Console,
+        run: |stage| watched::chat(stage, 50, 20, 1000.0),
     },
     Scenario {
         name: "neighbour-5000",

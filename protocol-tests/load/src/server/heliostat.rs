@@ -7,6 +7,9 @@ use crate::wire::signature::App;
 /// The id, key and secret of the second app.
 pub(crate) const CROWD_KEY: &str = "crowd";
 
+/// Who has it may watch.
+pub(crate) const ADMIN_TOKEN: &str = "a-token-for-the-load-tool-alone";
+
 /// Where it begins in the configuration.
 const CROWD: &str = "# Whose connections are closed all at once.\n[[apps]]";
 
@@ -15,8 +18,16 @@ const CROWD: &str = "# Whose connections are closed all at once.\n[[apps]]";
 /// With the paths of a certificate and its key it serves TLS.
 ///
 /// A second app is there until [`without_crowd`].
-pub(super) fn configuration(app: &App, tls: Option<(&Path, &Path)>, video: bool) -> String {
+pub(super) fn configuration(
+    app: &App,
+    tls: Option<(&Path, &Path)>,
+    video: bool,
+    admin: Option<u16>,
+) -> String {
     let video = if video { VIDEO } else { "" };
+    let admin =
+        admin.map(|port| format!("\n[admin]\nenabled = true\nport = {port}\ntoken = \"{ADMIN_TOKEN}\"\n"));
+    let admin = admin.unwrap_or_default();
     let App { id, key, secret } = app;
     let tls = tls.map(|(certificate, key)| format!("tls_certificate = {certificate:?}\ntls_key = {key:?}\n"));
     let tls = tls.unwrap_or_default();
@@ -32,7 +43,7 @@ compression = true
 
 [logging]
 level = "warn"
-
+{admin}
 [[apps]]
 id = "{id}"
 key = "{key}"

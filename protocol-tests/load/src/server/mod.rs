@@ -18,7 +18,7 @@ use crate::gauge::{Cores, Process};
 use crate::scenario::Needs;
 use crate::wire::signature::App;
 use certificate::Certificate;
-pub(crate) use heliostat::CROWD_KEY;
+pub(crate) use heliostat::{ADMIN_TOKEN, CROWD_KEY};
 
 /// A server gets so long to accept its first connection.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -45,6 +45,8 @@ pub(crate) enum Kind {
         tls: bool,
         /// With a channel of video.
         video: bool,
+        /// With its admin listener.
+        admin: bool,
     },
     /// sockudo, at this path.
     Sockudo { program: PathBuf },
@@ -92,7 +94,14 @@ impl Kind {
                 Some(kind)
             }
             (Needs::VideoBroker, Kind::Heliostat { .. }) => self.able(Needs::Video),
-            (Needs::Video | Needs::VideoTls | Needs::VideoBroker, _) => None,
+            (Needs::Console, Kind::Heliostat { .. }) => {
+                let mut kind = self.clone();
+                if let Kind::Heliostat { admin, .. } = &mut kind {
+                    *admin = true;
+                }
+                Some(kind)
+            }
+            (Needs::Video | Needs::VideoTls | Needs::VideoBroker | Needs::Console, _) => None,
             (Needs::Broker | Needs::Deliveries, _) => Some(self.clone()),
         }
     }
@@ -117,6 +126,8 @@ pub(crate) struct Server {
     pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) app: App,
     pub(crate) process: Process,
+    /// Where it can be watched.
+    pub(crate) admin: Option<SocketAddr>,
     /// It knows pictures for what they are.
     pub(crate) has_video: bool,
     child: Option<Started>,
@@ -143,12 +154,17 @@ impl Server {
                 tls: None,
                 app: app.clone(),
                 process,
+                admin: None,
                 has_video: false,
                 child: None,
             });
         }
         let directory = new_directory().map_err(failed)?;
         let port = free_port().map_err(failed)?;
+        let admin = match kind {
+            Kind::Heliostat { admin: true, .. } => Some(free_port().map_err(failed)?),
+            _ => None,
+        };
         let tls = match kind {
             Kind::Heliostat { tls: true, .. } | Kind::Ceiling { tls: true, .. } => {
                 Some(Certificate::new(&directory).map_err(failed)?)
@@ -166,10 +182,11 @@ impl Server {
                 command.args(fault.iter().flat_map(|fault| ["--fault", fault]));
                 (command, true)
             }
-            Kind::Heliostat { program, arguments, tls: _, video } => {
+            Kind::Heliostat { program, arguments, tls: _, video, admin: _ } => {
                 let configuration = directory.join("heliostat.toml");
                 let files = tls.as_ref().map(|tls| (tls.certificate.as_path(), tls.key.as_path()));
-                fs::write(&configuration, heliostat::configuration(app, files, *video)).map_err(failed)?;
+                fs::write(&configuration, heliostat::configuration(app, files, *video, admin))
+                    .map_err(failed)?;
                 let mut command = Command::new(program);
                 command.arg("--config").arg(configuration).args(arguments);
                 (command, true)
@@ -203,7 +220,8 @@ impl Server {
         };
         let has_video = matches!(kind, Kind::Heliostat { video: true, .. });
         let (process, tls) = (Process(started.child.id()), tls.map(|tls| tls.trusted));
-        Ok(Server { address, tls, app: app.clone(), process, has_video, child: Some(started) })
+        let admin = admin.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        Ok(Server { address, tls, app: app.clone(), process, admin, has_video, child: Some(started) })
     }
 
     /// Has the broker remove its second app.
