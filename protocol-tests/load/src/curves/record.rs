@@ -30,11 +30,12 @@ pub(super) struct Point {
     pub(super) high: f64,
 }
 
-/// One measurement a line: the curve, the server, the size, the run, and the value.
+/// One measurement a line: the curve, the server, the size, the run, and the value, exactly: what is read is shown as what was
+/// measured.
 pub(super) fn written(lines: &[(Line, f64)]) -> String {
     let mut text = String::new();
     for (Line { curve, server, size, run }, value) in lines {
-        let _ = writeln!(text, "{curve} {server} {size} {run} {value:.4}");
+        let _ = writeln!(text, "{curve} {server} {size} {run} {value}");
     }
     text
 }
@@ -115,6 +116,9 @@ mod tests {
             (line("x", 10, 1), 1.0),
             (line("x", 1, 0), 5.0),
         ];
+        // Rounded to 9.9950 it would be shown as less than it is.
+        let exact = [(line("c", 1, 0), 9.995_000_3)];
+        assert_eq!(read(&written(&exact)), exact);
         let text = written(&lines) + "nonsense\nb x 1 1 9\n";
         let read = read(&text);
         assert_eq!(read[..4], lines);
