@@ -6,11 +6,16 @@
 mod answers;
 mod apps;
 mod arguments;
+mod audience;
+mod channel_rate;
+mod channels;
+mod channels_by_admin;
 mod doctor;
 mod feed_socket;
 mod generated;
 mod import;
 mod lan;
+mod lines;
 mod nodes;
 mod options;
 mod reloads;

@@ -96,6 +96,25 @@ impl AppArguments {
             )
         })
     }
+
+    /// Its id, which is all that an admin listener is told.
+    pub(super) fn id(&self) -> Result<String, RemoteFailure> {
+        id_or_of_environment(self.app.as_deref().filter(|id| !id.is_empty()).map(id_of))
+    }
+}
+
+/// The id of the app that is named so: by itself, or with its key and secret.
+fn id_of(given: &str) -> &str {
+    if GivenApp::parse(given, "--app").is_ok() { given.split(':').next().unwrap_or(given) } else { given }
+}
+
+/// The id of the app that is named so, or by the environment.
+fn id_or_of_environment(given: Option<&str>) -> Result<String, RemoteFailure> {
+    let of_environment = || ["PUSHER_APP_ID", "HELIOSTAT_APP_ID"].into_iter().find_map(variable);
+    given
+        .map(str::to_owned)
+        .or_else(of_environment)
+        .ok_or_else(|| RemoteFailure::usage("expected the id of an app, got none: give --app ID"))
 }
 
 /// Which broker, and as which app.
@@ -110,6 +129,13 @@ pub(super) struct BrokerArguments {
     /// Answer in JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl BrokerArguments {
+    /// Whether it was said where it is.
+    pub(super) fn is_named(&self) -> bool {
+        self.url.is_some()
+    }
 }
 
 /// Where an admin listener is, and what it is shown.
@@ -142,17 +168,19 @@ pub(super) struct RemoteFailure {
     /// A line, without the program's name.
     pub(super) told: String,
     pub(super) exit_code: u8,
+    /// It is what the server said to it.
+    pub(super) is_of_server: bool,
 }
 
 impl RemoteFailure {
     /// What was asked for makes no sense.
     pub(super) fn usage(told: impl Display) -> Self {
-        RemoteFailure { told: told.to_string(), exit_code: 2 }
+        RemoteFailure { told: told.to_string(), exit_code: 2, is_of_server: false }
     }
 
     /// It was not done.
     pub(super) fn not_done(told: impl Display) -> Self {
-        RemoteFailure { told: told.to_string(), exit_code: 1 }
+        RemoteFailure { told: told.to_string(), exit_code: 1, is_of_server: false }
     }
 }
 
@@ -243,6 +271,30 @@ impl Remote {
         self.ask(&Method::GET, path, pairs, None)
     }
 
+    /// All items of a list of the console's, page by page as many as there are, and the nodes that have told nothing.
+    pub(super) fn list(
+        &self,
+        path: &str,
+        pairs: &[(&str, &str)],
+    ) -> Result<(Vec<Json>, Vec<Json>), RemoteFailure> {
+        let (mut all, mut silent) = (Vec::new(), Vec::new());
+        let mut after: Option<String> = None;
+        loop {
+            let mut of_page = vec![("limit", "500")];
+            of_page.extend(pairs);
+            of_page.extend(after.as_deref().map(|after| ("after", after)));
+            let mut page = self.get(path, &of_page)?;
+            if let Some(items) = page.get_mut("items").and_then(Json::as_array_mut) {
+                all.append(items);
+            }
+            silent = page["silent"].as_array().cloned().unwrap_or(silent);
+            after = page["next"].as_str().map(str::to_owned);
+            if after.is_none() {
+                return Ok((all, silent));
+            }
+        }
+    }
+
     pub(super) fn post(&self, path: &str, body: &Json) -> AskedFor {
         self.ask(&Method::POST, path, &[], Some(body.to_string()))
     }
@@ -309,8 +361,8 @@ impl Remote {
             asked.map_err(|error| RemoteFailure::not_done(format!("{place} cannot be asked: {error}")))?;
         let text = String::from_utf8_lossy(&reply.body);
         if !(200..300).contains(&reply.status) {
-            let told = sentence_of(&text);
-            return Err(RemoteFailure::not_done(format!("{place} answered {}: {told}", reply.status)));
+            let told = format!("{place} answered {}: {}", reply.status, sentence_of(&text));
+            return Err(RemoteFailure { is_of_server: true, ..RemoteFailure::not_done(told) });
         }
         if !is_whole {
             let told =
@@ -346,21 +398,12 @@ impl AdminPlace {
 impl AdminArguments {
     /// The id of the app, if it was given here: alone, or with its key and secret as other commands take it.
     pub(super) fn given_app(&self) -> Option<&str> {
-        let given = self.app.as_deref().filter(|id| !id.is_empty())?;
-        Some(if GivenApp::parse(given, "--app").is_ok() {
-            given.split(':').next().unwrap_or(given)
-        } else {
-            given
-        })
+        self.app.as_deref().filter(|id| !id.is_empty()).map(id_of)
     }
 
     /// The id of the app that is meant.
     pub(super) fn app_id(&self) -> Result<String, RemoteFailure> {
-        let of_environment = || ["PUSHER_APP_ID", "HELIOSTAT_APP_ID"].into_iter().find_map(variable);
-        let given = self.given_app().map(str::to_owned);
-        given
-            .or_else(of_environment)
-            .ok_or_else(|| RemoteFailure::usage("expected the id of an app, got none: give --app ID"))
+        id_or_of_environment(self.given_app())
     }
 }
 

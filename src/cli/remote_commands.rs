@@ -6,14 +6,15 @@ use std::io::Read;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
+use super::audience::WhoIsThere;
+use super::channels::{ChannelsArguments, run_channels};
 use super::doctor::{DoctorArguments, run_doctor};
+use super::lines::{lines_or, members_of, silent_lines};
 use super::remote::{
-    AdminArguments, AskedFor, BrokerArguments, Remote, RemoteFailure, are_subscribed, count, harmless,
-    json_line, path_of,
+    AdminArguments, BrokerArguments, Remote, RemoteFailure, count, harmless, json_line, path_of,
 };
 use super::signed_things::{SignAction, WhyAction, run_sign, run_why};
 use super::tail::{TailArguments, run_tail};
-use crate::config::nearest;
 
 /// Bytes that are read of standard input, as no broker takes more in one event.
 const INPUT_BYTES: u64 = 16 * 1024 * 1024;
@@ -58,18 +59,13 @@ pub(super) enum RemoteCommand {
         #[arg(long, value_name = "SOCKET_ID")]
         except: Option<String>,
     },
-    /// Show the channels that somebody is subscribed to, or one of them.
+    /// Show the channels that somebody is subscribed to, or what there is of one.
+    ///
+    /// Any server tells whether it is occupied, how many are subscribed, its members, and what a cache channel remembers, as far as
+    /// the app has that switched on. An admin listener of heliostat, which --admin or --token has it ask, tells of each channel;
+    /// of one also which connections are subscribed, what it keeps, and how much passes while the command watches.
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
-    Channels {
-        #[command(flatten)]
-        broker: BrokerArguments,
-        /// One channel, with how many are subscribed where the app tells that.
-        #[arg(value_name = "CHANNEL")]
-        channel: Option<String>,
-        /// Only channels whose names begin like this.
-        #[arg(long, value_name = "PREFIX", conflicts_with = "channel")]
-        prefix: Option<String>,
-    },
+    Channels(ChannelsArguments),
     /// Show the members of a presence channel.
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Users {
@@ -113,7 +109,7 @@ impl RemoteCommand {
             RemoteCommand::Why { .. } => "why",
             RemoteCommand::Doctor(_) => "doctor",
             RemoteCommand::Trigger { .. } => "trigger",
-            RemoteCommand::Channels { .. } => "channels",
+            RemoteCommand::Channels(_) => "channels",
             RemoteCommand::Users { .. } => "users",
             RemoteCommand::Terminate { .. } => "terminate",
             RemoteCommand::Connections { .. } => "connections",
@@ -136,12 +132,7 @@ pub(super) fn run_remote(command: &RemoteCommand) -> Result<(String, bool), Remo
             };
             trigger(broker, channel, event, &data, except.as_deref()).map(done)
         }
-        RemoteCommand::Channels { broker, channel: Some(channel), .. } => {
-            one_channel(broker, channel).map(done)
-        }
-        RemoteCommand::Channels { broker, channel: None, prefix } => {
-            channels(broker, prefix.as_deref()).map(done)
-        }
+        RemoteCommand::Channels(arguments) => run_channels(arguments).map(done),
         RemoteCommand::Users { broker, channel } => users(broker, channel).map(done),
         RemoteCommand::Terminate { broker, user_id } => {
             let remote = Remote::broker(broker)?;
@@ -185,111 +176,6 @@ fn trigger(
     Ok(format!("sent {} to {}: {}\n", harmless(event), harmless(channel), audience.sentence(channel)))
 }
 
-/// Who is there, as far as the broker tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum WhoIsThere {
-    /// So many subscriptions; `None` where the app does not count them.
-    Somebody(Option<u64>),
-    /// Nobody, but the channel of this name is taken, and by so many.
-    NobodyBut(Option<(String, Option<u64>)>),
-    /// The broker does not tell.
-    Unknown,
-}
-
-impl WhoIsThere {
-    fn of(remote: &Remote, channel: &str) -> Self {
-        match state_of(remote, channel) {
-            Ok(found) => Self::of_state(remote, channel, &found),
-            Err(_) => WhoIsThere::Unknown,
-        }
-    }
-
-    /// Who is there of a channel of which this is told.
-    fn of_state(remote: &Remote, channel: &str, found: &Json) -> Self {
-        if found["occupied"] == true {
-            return WhoIsThere::Somebody(found["subscription_count"].as_u64());
-        }
-        let Ok(all) = remote.get(&remote.app_path(&["channels"]), &[]) else {
-            return WhoIsThere::NobodyBut(None);
-        };
-        let names = all["channels"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-        let alike = nearest(channel, names.filter(|name| *name != channel));
-        WhoIsThere::NobodyBut(alike.map(|name| {
-            let found = state_of(remote, &name).ok();
-            let number = found.and_then(|found| found["subscription_count"].as_u64());
-            (name, number)
-        }))
-    }
-
-    fn sentence(&self, channel: &str) -> String {
-        let subscribed = |number: &Option<u64>| match number {
-            Some(number) => are_subscribed(*number),
-            None => "somebody is subscribed".to_owned(),
-        };
-        match self {
-            WhoIsThere::Somebody(number) => subscribed(number),
-            WhoIsThere::NobodyBut(None) => format!("nobody is subscribed to {}", harmless(channel)),
-            WhoIsThere::NobodyBut(Some((other, number))) => {
-                let (channel, other) = (harmless(channel), harmless(other));
-                format!("nobody is subscribed to {channel}; {} to {other}", subscribed(number))
-            }
-            WhoIsThere::Unknown => "the broker does not tell whether anybody is subscribed".to_owned(),
-        }
-    }
-
-    fn as_json(&self) -> Json {
-        match self {
-            WhoIsThere::Somebody(number) => json!({ "occupied": true, "subscriptions": number }),
-            WhoIsThere::NobodyBut(other) => {
-                json!({ "occupied": false, "nearest": other.as_ref().map(|(name, _)| name) })
-            }
-            WhoIsThere::Unknown => Json::Null,
-        }
-    }
-}
-
-/// What a broker tells of a channel: with the number of its subscriptions, if the app counts them.
-fn state_of(remote: &Remote, channel: &str) -> AskedFor {
-    let path = remote.app_path(&["channels", channel]);
-    let counted = remote.get(&path, &[("info", "subscription_count")]);
-    counted.or_else(|_| remote.get(&path, &[]))
-}
-
-fn one_channel(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailure> {
-    let remote = Remote::broker(broker)?;
-    // Its refusal is the one to show.
-    let found = state_of(&remote, channel)?;
-    if broker.json {
-        return Ok(format!("{}\n", json_line(&found)));
-    }
-    let audience = WhoIsThere::of_state(&remote, channel, &found);
-    Ok(format!("{}: {}\n", harmless(channel), audience.sentence(channel)))
-}
-
-fn channels(broker: &BrokerArguments, prefix: Option<&str>) -> Result<String, RemoteFailure> {
-    let remote = Remote::broker(broker)?;
-    let pairs: Vec<(&str, &str)> = prefix.map(|prefix| ("filter_by_prefix", prefix)).into_iter().collect();
-    let path = remote.app_path(&["channels"]);
-    let is_counted = prefix.is_some_and(|prefix| prefix.starts_with("presence-"));
-    let with_users: Vec<_> =
-        pairs.iter().copied().chain(is_counted.then_some(("info", "user_count"))).collect();
-    let answer = remote.get(&path, &with_users)?;
-    if broker.json {
-        return Ok(format!("{}\n", json_line(&answer)));
-    }
-    let all = answer["channels"].as_object();
-    let mut lines: Vec<String> = all
-        .into_iter()
-        .flatten()
-        .map(|(name, told)| match told["user_count"].as_u64() {
-            Some(number) => format!("{}  {}", harmless(name), count(number, "user")),
-            None => harmless(name),
-        })
-        .collect();
-    lines.sort();
-    Ok(lines_or(lines, "nobody is subscribed to any channel"))
-}
-
 fn users(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailure> {
     let remote = Remote::broker(broker)?;
     let answer = remote.get(&remote.app_path(&["channels", channel, "users"]), &[])?;
@@ -313,21 +199,8 @@ fn connections(
     let (remote, app) = (Remote::admin(&admin.place)?, admin.app_id()?);
     let below = |rest: &[&str]| path_of(&["console", "api", "apps", &app, "connections"], rest);
     let Some(socket_id) = socket_id else {
-        let (mut all, mut silent) = (Vec::new(), Vec::new());
-        let mut after: Option<String> = None;
-        // As many pages as there are; each is bounded.
-        loop {
-            let mut pairs = vec![("limit", "500")];
-            pairs.extend(after.as_deref().map(|after| ("after", after)));
-            let page = remote.get(&below(&[]), &pairs)?;
-            let items = page["items"].as_array().into_iter().flatten();
-            all.extend(items.filter(|item| item["socket_id"].is_string()).cloned());
-            silent = page["silent"].as_array().cloned().unwrap_or(silent);
-            after = page["next"].as_str().map(str::to_owned);
-            if after.is_none() {
-                break;
-            }
-        }
+        let (mut all, silent) = remote.list(&below(&[]), &[])?;
+        all.retain(|item| item["socket_id"].is_string());
         if admin.json {
             let ids: Vec<&Json> = all.iter().map(|item| &item["socket_id"]).collect();
             let told = json!({ "connections": ids, "silent": silent });
@@ -350,15 +223,6 @@ fn connection_line(item: &Json) -> String {
     let shown = |name: &str| item[name].as_str().map(harmless);
     let id = shown("socket_id").unwrap_or_default();
     shown("node_name").map_or_else(|| id.clone(), |node| format!("{id}  {node}"))
-}
-
-/// The nodes that have told nothing, so that what is missing is not taken for what is not there.
-fn silent_lines(silent: &[Json]) -> String {
-    let lines = silent.iter().map(|node| {
-        let name = node["name"].as_str().map_or_else(|| "another node".to_owned(), harmless);
-        format!("without {name}: {}\n", harmless(node["why"].as_str().unwrap_or("it does not answer")))
-    });
-    lines.collect()
 }
 
 /// What webhooks were sent last, as the admin listener remembers it.
@@ -394,38 +258,9 @@ fn endpoint_lines(endpoint: &Json) -> Vec<String> {
     lines
 }
 
-/// The members of an object, a line each.
-fn members_of(object: &Json) -> String {
-    let members: Vec<(&String, &Json)> = object.as_object().into_iter().flatten().collect();
-    let width = members.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-    let lines = members.into_iter().map(|(name, value)| {
-        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        format!("{:width$}  {}", harmless(name), harmless(&shown))
-    });
-    lines_or(lines.collect(), "")
-}
-
-fn lines_or(lines: Vec<String>, nothing: &str) -> String {
-    if lines.is_empty() { format!("{nothing}\n") } else { lines.join("\n") + "\n" }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn who_is_there_is_told_with_the_nearest_name() {
-        let told = |audience: WhoIsThere| audience.sentence("my-chanel");
-        assert_eq!(told(WhoIsThere::Somebody(Some(1))), "1 connection is subscribed");
-        assert_eq!(told(WhoIsThere::Somebody(Some(2))), "2 connections are subscribed");
-        assert_eq!(told(WhoIsThere::Somebody(None)), "somebody is subscribed");
-        assert_eq!(told(WhoIsThere::NobodyBut(None)), "nobody is subscribed to my-chanel");
-        let other = Some(("my-channel".to_owned(), Some(1)));
-        assert_eq!(
-            told(WhoIsThere::NobodyBut(other)),
-            "nobody is subscribed to my-chanel; 1 connection is subscribed to my-channel"
-        );
-    }
 
     #[test]
     fn webhooks_are_lines() {
@@ -444,10 +279,7 @@ mod tests {
                 "    attempt 2: 1 event, refused in 1 ms, by b",
             ]
         );
-        let node = json!({ "name": "b\u{7}", "why": "it is slow" });
-        assert_eq!(silent_lines(&[node]), "without b\u{fffd}: it is slow\n");
         assert_eq!(connection_line(&json!({ "socket_id": "1.2", "node_name": "b" })), "1.2  b");
         assert_eq!(connection_line(&json!({ "socket_id": "1.2" })), "1.2");
-        assert_eq!(members_of(&json!({ "a": "x", "long": 1 })), "a     x\nlong  1\n");
     }
 }

@@ -8,14 +8,12 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value as Json, json};
 
 use super::feed_socket::FeedSocket;
+use super::lines::beginning;
 use super::remote::{
     AdminArguments, Remote, RemoteFailure, are_subscribed, count, harmless, is_colourful, json_line, path_of,
 };
 use crate::config::nearest;
 use crate::feed::FeedKind;
-
-/// Characters that are shown of a payload.
-const PAYLOAD_CHARS: usize = 200;
 
 /// What is to be shown.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -199,9 +197,7 @@ fn line_of(entry: &Json, alike: Option<&str>, style: Style) -> String {
         let _ = write!(line, "  {} on other nodes out of reach", count(lost, "connection"));
     }
     if let Some(data) = entry["data"]["text"].as_str() {
-        let shown: String = data.chars().take(PAYLOAD_CHARS).collect();
-        let rest = if data.chars().nth(PAYLOAD_CHARS).is_some() { "…" } else { "" };
-        let _ = write!(line, "  {}{rest}", harmless(&shown));
+        let _ = write!(line, "  {}", harmless(&beginning(data)));
     } else if let Some(bytes) = entry["data"]["bytes"].as_u64() {
         let _ = write!(line, "  {}", count(bytes, "byte"));
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::ConsoleError;
 use super::list::{ListRequest, ListScope, given, page};
+use super::nearest::nearest_channels;
 use super::{Console, millis};
 use crate::app::HistoryBounds;
 use crate::auth::request::Query;
@@ -111,8 +112,13 @@ impl Console {
         Ok(page(&found.await?, (&self.node(), ListScope::Cluster), key, listed))
     }
 
-    /// One channel, whether it is occupied or not.
-    pub(super) async fn channel(&self, app: &Arc<AppState>, text: &str) -> Result<Value, ConsoleError> {
+    /// One channel, whether it is occupied or not; if it is not, on request with the one that may be meant.
+    pub(super) async fn channel(
+        &self,
+        app: &Arc<AppState>,
+        text: &str,
+        query: &Query,
+    ) -> Result<Value, ConsoleError> {
         let name = name(app, text)?;
         let its_type = name.channel_type();
         let found = app.listed_channel(&name);
@@ -120,6 +126,11 @@ impl Console {
         let found = found.unwrap_or_else(|| ListedChannel::vacant(&name));
         let mut shown = listed(&found);
         shown["occupied"] = is_occupied.into();
+        if !is_occupied && given(query, "nearest").is_some() {
+            let (app, names) = (Arc::clone(app), [text.to_owned()]);
+            let near = blocking(move || nearest_channels(&app, &names)).await?;
+            shown["nearest"] = near.first().and_then(Option::as_ref).map_or(Value::Null, listed);
+        }
         shown["node"] = self.node().into();
         shown["decided_by"] = self.decided_by(app, &name);
         if its_type.is_presence() {

@@ -16,6 +16,7 @@ mod history;
 mod list;
 mod live;
 mod merged;
+mod nearest;
 mod overview;
 mod pipe;
 mod reload;
@@ -231,7 +232,7 @@ impl Console {
         let query = &Query::parse(query);
         Ok(Some(match *path {
             ["channels"] => self.list_channels(app, query).await?,
-            ["channels", name] => self.channel(app, name).await?,
+            ["channels", name] => self.channel(app, name, query).await?,
             ["channels", name, "history"] => self.channel_history(app, name, query).await?,
             ["channels", _, "video"] => self.video_everywhere(asked).await?,
             ["recoveries"] => self.recoveries_everywhere(asked).await?,

@@ -10,6 +10,7 @@ use super::answer::ConsoleError;
 use super::asked::{data, text};
 use super::channels::blocking;
 use super::list::socket;
+use super::nearest::nearest_channels;
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::http::{batch_events, publish_for_operator};
 use crate::hub::{AppState, EventReach, ListedChannel};
@@ -22,9 +23,6 @@ const WARNINGS: usize = 5;
 /// What is said where the one that it is for is no connection of this node.
 const SENT_ELSEWHERE: &str =
     "it is no connection of this node: the one that may have it was told, and does not say whether it has";
-
-/// Channels that are looked at for one that is nearly called so.
-const LOOKED_AT: usize = 10_000;
 
 impl Console {
     /// Sends it, and tells how many connections it was for.
@@ -133,44 +131,23 @@ fn body(asked: &Map<String, Value>) -> Result<String, ConsoleError> {
     Ok(Value::Object(body).to_string())
 }
 
-/// What is said of channels that nobody is subscribed to.
+/// What is said of channels that nobody is subscribed to: each with the one that may be meant.
 async fn warnings(app: &Arc<AppState>, unheard: Vec<String>) -> Result<Vec<String>, ConsoleError> {
     let app = Arc::clone(app);
     blocking(move || {
-        let found = app.list_channels(None, LOOKED_AT, |name| name.channel_type().is_listed());
-        unheard.iter().map(|name| nobody(&found.items, name)).collect()
+        let near = nearest_channels(&app, &unheard);
+        unheard.iter().zip(near).map(|(name, near)| nobody(name, near.as_ref())).collect()
     })
     .await
 }
 
-/// What is said of one of them: with the channel that is most nearly called so and has somebody.
-fn nobody(heard: &[ListedChannel], name: &str) -> String {
-    let near = heard.iter().map(|channel| (distance(name, channel.summary.name.as_str()), channel));
-    let near = near.filter(|(distance, _)| *distance <= 1 + name.chars().count() / 3);
-    match near.min_by_key(|(distance, _)| *distance) {
-        None => format!("nobody is subscribed to {name}"),
-        Some((_, channel)) => {
-            let count = channel.summary.subscription_count;
-            let are = if count == 1 { "connection is" } else { "connections are" };
-            format!("nobody is subscribed to {name}; {count} {are} subscribed to {}", channel.summary.name)
-        }
-    }
-}
-
-/// How many characters have to be changed, added or left out to make one name of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
+fn nobody(name: &str, near: Option<&ListedChannel>) -> String {
+    let Some(ListedChannel { summary, .. }) = near else {
+        return format!("nobody is subscribed to {name}");
+    };
+    let count = summary.subscription_count;
+    let are = if count == 1 { "connection is" } else { "connections are" };
+    format!("nobody is subscribed to {name}; {count} {are} subscribed to {}", summary.name)
 }
 
 #[cfg(test)]
@@ -188,14 +165,5 @@ mod tests {
         let asked = json!({ "user_id": "ann", "name": "e", "data": "<b>" });
         assert_eq!(body(asked), Ok(json!({ "channel": "#server-to-user-ann", "name": "e", "data": "<b>" })));
         assert!(body(json!({ "chanels": ["a"] })).is_err());
-    }
-
-    #[test]
-    fn the_distance_of_two_names() {
-        for (one, other, expected) in
-            [("", "", 0), ("room", "room", 0), ("room", "rom", 1), ("my-room", "our-rooms", 4)]
-        {
-            assert_eq!((distance(one, other), distance(other, one)), (expected, expected), "{one} {other}");
-        }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::admin::TOKEN;
 use crate::admin_apps::Api;
+use crate::console::Console;
 use crate::eventually;
 
 const APPS: &str =
@@ -274,7 +275,7 @@ fn the_command_line_publishes_and_says_whether_anybody_is_there() {
     let nearest = "nobody is subscribed to my-chanel; 1 connection is subscribed to my-channel";
     assert_eq!(told, format!("sent e to my-chanel: {nearest}\n"));
     let (told, _) = run(&mut ask(&["channels", "my-chanel"], &target), 0);
-    assert_eq!(told, format!("my-chanel: {nearest}\n"));
+    assert_eq!(told, format!("my-chanel: {nearest}\ntype           public\nsubscriptions  0\n"));
     let mut child = ask(&["trigger", here, "e", "-"], &target)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -288,6 +289,14 @@ fn the_command_line_publishes_and_says_whether_anybody_is_there() {
     assert_eq!(told, "my-channel\npresence-lobby\n");
     let (told, _) = run(&mut ask(&["channels", "--prefix", "presence-"], &target), 0);
     assert_eq!(told, "presence-lobby  1 user\n");
+    let (told, _) = run(&mut ask(&["channels", there, "--json"], &target), 0);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let of_lobby = ["occupied", "subscription_count", "user_count", "members", "members_left_out"];
+    assert_eq!(
+        of_lobby.map(|name| &told[name]),
+        [&json!(true), &json!(1), &json!(1), &json!(["ann"]), &json!(0)],
+        "{told}"
+    );
     let (told, _) = run(&mut ask(&["users", there], &target), 0);
     assert_eq!(told, "ann\n");
     let (told, _) = run(&mut ask(&["users", there, "--json"], &target), 0);
@@ -319,6 +328,8 @@ fn what_the_broker_refuses_the_command_line_tells_in_one_line() {
         &["connections", "--app", "1", "--token", "t", "--admin", "http://h/?token=hush"],
         &["channels", "--app", "1:k:s", "--url", "http://k:hush@h"],
         &["channels", "--app", "1:k:s", "--url", "nowhere"],
+        &["channels", "a", "--app", "1:k:hush", "--watch", "1"],
+        &["channels", "--app", "1", "--url", "http://h", "--admin", "http://h", "--token", "t"],
         &["connections", "--app", "1"],
         &["why", "channel", "12", "private-a", "k:00"],
     ] {
@@ -384,6 +395,62 @@ fn the_command_line_asks_the_admin_listener() {
     run(&mut asked(&["connections", &closed.id, "--close"]), 0);
     let mut closed = closed;
     closed.expect_close_with(4200);
+}
+
+/// What there is of one channel: as much as the HTTP API tells, and by the admin listener all of it, with what passes meanwhile.
+#[test]
+fn the_command_line_shows_one_channel() {
+    let kept = "[[apps.channels]]\npattern = 'presence-cache-*'\nhistory = { events = 9 }\n";
+    let Some(console) = Console::start_with(kept) else { return };
+    let (broker, channel) = (&console.broker, "presence-cache-news");
+    let mut socket = broker.connect();
+    socket.subscribe_presence(channel, "ann", &json!({}));
+    broker.publish(channel, "e", "remembered");
+    let (told, _) = run(&mut ask(&["channels", channel], broker), 0);
+    for line in [
+        &*format!("{channel}: somebody is subscribed\n"),
+        "type     presence-cache\n",
+        "users    1\n",
+        "members  ann\n",
+        "cached   remembered, for ",
+        "history  1 event\n",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let url = format!("http://127.0.0.1:{}", console.admin.port);
+    let asked = |arguments: &[&str]| {
+        let mut command = command();
+        command.args(arguments).args(["--admin", &url, "--app", "1001"]).env("HELIOSTAT_ADMIN_TOKEN", TOKEN);
+        command
+    };
+    let (told, _) = run(&mut asked(&["channels"]), 0);
+    assert_eq!(told, format!("{channel}  1 connection, 1 user\n"));
+    let (told, _) = run(&mut asked(&["channels", channel, "--watch", "0"]), 0);
+    for line in [
+        &*format!("{channel}: 1 connection is subscribed\n"),
+        "type           presence, cache\n",
+        &*format!("subscribers    {} (ann)\n", socket.id),
+        "members        ann\n",
+        "cached         remembered, for ",
+        "history        1 of at most 9 events, ",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let (told, _) = run(&mut asked(&["channels", "presence-cache-new", "--watch", "0"]), 0);
+    let nobody = "presence-cache-new: nobody is subscribed to presence-cache-new; 1 connection is subscribed to presence-cache-news\n";
+    assert!(told.starts_with(nobody) && !told.contains("rate"), "{told}");
+    let told = tailed(&mut asked(&["channels", channel, "--watch", "1", "--json"]), || {
+        broker.publish(channel, "e", "seen");
+        broker.publish("another", "e", "not seen");
+    });
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["subscriptions"], &told["subscribers"][0]["user_id"]),
+        (&json!(1), &json!("ann")),
+        "{told}"
+    );
+    let rate = &told["rate"];
+    assert!(rate["events"].as_u64() > Some(0) && rate["watched_seconds"] == 1, "{told}");
 }
 
 /// What a command prints that ends when enough has happened: this is done until it has.
