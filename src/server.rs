@@ -43,6 +43,7 @@ pub(crate) use inherited::InheritedSockets;
 pub(crate) use notify::Supervision;
 pub(crate) use patience::Patience;
 pub(crate) use predecessor::Predecessor;
+pub(crate) use reload::{PlannedReload, ReloadAsShown};
 pub use reload::{Reloaded, Reloader};
 pub use wanted::OverlappingListeners;
 

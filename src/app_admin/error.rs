@@ -142,6 +142,9 @@ pub(crate) enum AppsError {
          try again when it has, or through another node"
     )]
     NotJoined,
+    /// It would change something else than whoever asked for it has been shown.
+    #[error("the files, or what runs, have changed since this was shown: look again")]
+    NotAsShown,
     /// Another process has read the configuration, or is about to.
     #[error(
         "an upgrade is under way, and the new process has the configuration as it was before: nothing has changed; try again \
@@ -213,6 +216,7 @@ impl AppsError {
             | AppsError::ChangedElsewhere { .. }
             | AppsError::OldCopy(_)
             | AppsError::NotApps(_)
+            | AppsError::NotAsShown
             | AppsError::NotApplied(_) => StatusCode::CONFLICT,
             AppsError::NotUndone { .. } | AppsError::NoAnswer(_) => StatusCode::INTERNAL_SERVER_ERROR,
             AppsError::TooLarge { .. } => StatusCode::INSUFFICIENT_STORAGE,

@@ -1,7 +1,7 @@
 //! What a configuration takes effect on, and what came of it.
 
 use super::{AppView, AppsError};
-use crate::config::{AppConfig, Config};
+use crate::config::{AppConfig, Config, Loaded};
 
 /// What a configuration takes effect on.
 pub(crate) trait InForce {
@@ -27,6 +27,18 @@ pub(crate) trait InForce {
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<PutInForce, AppsError> {
         self.put(config, "", write)
+    }
+
+    /// The same of what was read again. Whoever asked for that may have been shown what it would change, and want nothing else.
+    ///
+    /// # Errors
+    /// As of [`InForce::put`].
+    fn put_reloaded(
+        &self,
+        loaded: &Loaded,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<PutInForce, AppsError> {
+        self.put_all(loaded.config.clone(), write)
     }
 
     /// Whether it has apps that are not known here, so that it alone can tell whether there are enough of them.

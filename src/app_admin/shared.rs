@@ -313,7 +313,7 @@ impl SharedApps {
                 }
                 let (path, text) = self.copy();
                 let loaded = effect.loader.load_with(&path, Some(text.as_bytes()))?.with_apps()?;
-                let done = effect.in_force.put_all(loaded.config.clone(), &mut || Ok(()))?;
+                let done = effect.in_force.put_reloaded(&loaded, &mut || Ok(()))?;
                 *effect.apps_of_file = loaded.apps_of_file();
                 Ok((loaded, done))
             }
@@ -368,7 +368,7 @@ impl SharedApps {
             (copy.file.bytes, copy.file.is_written) = (Some(Arc::clone(&now)), false);
             Ok(())
         };
-        let done = effect.in_force.put_all(loaded.config.clone(), &mut write)?;
+        let done = effect.in_force.put_reloaded(&loaded, &mut write)?;
         *effect.apps_of_file = loaded.apps_of_file();
         Ok((loaded, done))
     }

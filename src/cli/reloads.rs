@@ -10,11 +10,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::answers::complaint;
-use crate::app_admin::{AppsError, ManagedApps, ReloadFailure};
-use crate::config::Loaded;
-use crate::console::{ConfigReload, ReloadAnswer, ReloadPlan};
+use crate::app_admin::{AppsError, ManagedApps, PutInForce, ReloadFailure};
+use crate::config::{ConfigDifference, Loaded};
+use crate::console::{ConfigReload, ReloadAnswer, ReloadPlan, ReloadRefusal};
 use crate::server::control::ControlAnswer;
-use crate::server::{Reloader, Supervision};
+use crate::server::{PlannedReload, ReloadAsShown, Reloader, Supervision};
 
 /// What the log names as the source of these lines: the program itself.
 const PROGRAM: &str = "heliostat";
@@ -29,10 +29,10 @@ pub(super) struct Reloads<F> {
 /// What reads the configuration again, and takes its time for it.
 pub(super) trait ConfigFiles: Send + Sync + 'static {
     /// What a reload would change.
-    fn plan(&self) -> Result<ReloadPlan, String>;
+    fn plan(&self) -> Result<ReloadPlan, ReloadRefusal>;
 
-    /// Puts in force what can be; returns what to tell whoever asked.
-    fn reload(&self) -> ControlAnswer;
+    /// Puts in force what can be, if a version is given only as it was shown under that; returns what to tell whoever asked.
+    fn reload(&self, shown: Option<u64>) -> Result<String, ReloadRefusal>;
 }
 
 impl<F: ConfigFiles> Reloads<F> {
@@ -43,13 +43,25 @@ impl<F: ConfigFiles> Reloads<F> {
 
     /// Reloads once more; returns what to tell whoever asked. Where the broker ends meanwhile, nobody waits for it.
     pub(super) async fn reload(&self) -> ControlAnswer {
+        self.reload_shown(None).await.map_err(|refusal| refusal.to_string())
+    }
+
+    /// The same, if a version is given only as it was shown under that. It is one turn, in which nobody else has anything reloaded.
+    async fn reload_shown(&self, shown: Option<u64>) -> Result<String, ReloadRefusal> {
         let _turn = self.turn.acquire().await;
         let files = Arc::clone(&self.files);
-        self.supervision.reloading(on_its_own_thread(move || files.reload())).await
+        let reloading = async {
+            match on_its_own_thread(move || files.reload(shown)).await {
+                // It was read, and is not at fault.
+                Err(ReloadRefusal::NotAsShown) => Ok(Err(ReloadRefusal::NotAsShown)),
+                reloaded => reloaded.map(Ok),
+            }
+        };
+        self.supervision.reloading(reloading).await?
     }
 
     /// What a reload would change.
-    pub(super) async fn plan(&self) -> Result<ReloadPlan, String> {
+    pub(super) async fn plan(&self) -> Result<ReloadPlan, ReloadRefusal> {
         let _turn = self.turn.acquire().await;
         let files = Arc::clone(&self.files);
         on_its_own_thread(move || files.plan()).await
@@ -61,15 +73,15 @@ impl<F: ConfigFiles> ConfigReload for Reloads<F> {
         Box::pin(self.plan())
     }
 
-    fn reload(&self) -> ReloadAnswer<'_, String> {
-        Box::pin(self.reload())
+    fn reload(&self, shown: Option<u64>) -> ReloadAnswer<'_, String> {
+        Box::pin(self.reload_shown(shown))
     }
 }
 
 /// Does this on a thread that nobody waits for, but whoever wants the answer.
 async fn on_its_own_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
+    work: impl FnOnce() -> Result<T, ReloadRefusal> + Send + 'static,
+) -> Result<T, ReloadRefusal> {
     let (done, answer) = oneshot::channel();
     let begun = thread::Builder::new().name("reload".to_owned()).spawn(move || {
         // Whoever asked may have gone.
@@ -78,11 +90,10 @@ async fn on_its_own_thread<T: Send + 'static>(
     if let Err(error) = begun {
         let complaint = format!("the configuration was not reloaded: there is no thread for it: {error}");
         tracing::error!(target: PROGRAM, "{complaint}");
-        return Err(format!("heliostat: {complaint}"));
+        return Err(format!("heliostat: {complaint}").into());
     }
-    let died =
-        |_| Err("heliostat: a fault of the program has ended the reload; the log tells how".to_owned());
-    answer.await.unwrap_or_else(died)
+    let died = "heliostat: a fault of the program has ended the reload; the log tells how";
+    answer.await.unwrap_or_else(|_| Err(died.to_owned().into()))
 }
 
 /// Where the apps file of a running broker is, from wherever one looks.
@@ -122,26 +133,45 @@ impl FilesOfBroker {
     pub(super) fn new(apps: Arc<ManagedApps>, reloader: Reloader, apps_path: Arc<AppsPath>) -> Self {
         FilesOfBroker { apps, reloader, apps_path, versions: RandomState::new() }
     }
+
+    /// Another one where the files, or what runs, have changed.
+    fn version(&self, loaded: &Loaded, planned: &PlannedReload) -> u64 {
+        let PlannedReload { difference, certificates } = planned;
+        // They tell of the same files in other words.
+        let difference = ConfigDifference { warnings: Vec::new(), ..difference.clone() };
+        // What is the same to look at may be another secret.
+        self.versions.hash_one((loaded.to_toml(true), format!("{difference:?}"), certificates))
+    }
+
+    /// Loads everything once, and puts that in force.
+    fn load_again(&self, shown: Option<u64>) -> Result<(Loaded, PutInForce), ReloadFailure> {
+        let Some(shown) = shown else { return self.apps.reload(&self.reloader) };
+        let is_as_shown = |loaded: &Loaded, planned: &PlannedReload| self.version(loaded, planned) == shown;
+        self.apps.reload(&ReloadAsShown::new(&self.reloader, is_as_shown))
+    }
 }
 
 impl ConfigFiles for FilesOfBroker {
-    fn plan(&self) -> Result<ReloadPlan, String> {
+    fn plan(&self) -> Result<ReloadPlan, ReloadRefusal> {
         let loaded = self.apps.would_load().map_err(|failure| complaint_of(&failure))?;
-        let difference = self.reloader.plan(&loaded).map_err(|error| format!("heliostat: {error}"))?;
-        // What is the same to look at may be another secret.
-        let version = self.versions.hash_one((loaded.to_toml(true), format!("{difference:?}")));
-        Ok(ReloadPlan { difference, version })
+        let planned = self.reloader.plan(&loaded).map_err(|error| format!("heliostat: {error}"))?;
+        let version = self.version(&loaded, &planned);
+        Ok(ReloadPlan { difference: planned.difference, version })
     }
 
     /// Reads the configuration again from where it came. Tells the log.
-    fn reload(&self) -> ControlAnswer {
-        let (loaded, done) = match self.apps.reload(&self.reloader) {
+    fn reload(&self, shown: Option<u64>) -> Result<String, ReloadRefusal> {
+        let (loaded, done) = match self.load_again(shown) {
             Ok(reloaded) => reloaded,
+            Err(ReloadFailure::Apps(AppsError::NotAsShown)) => {
+                tracing::info!(target: PROGRAM, "the configuration was not reloaded: it is not what was shown");
+                return Err(ReloadRefusal::NotAsShown);
+            }
             Err(failure) => {
                 let complaint = complaint_of(&failure);
                 complaint.lines().for_each(|line| tracing::error!(target: PROGRAM, "{line}"));
                 tracing::error!(target: PROGRAM, "the configuration was not reloaded; nothing has changed");
-                return Err(complaint);
+                return Err(complaint.into());
             }
         };
         tell(&loaded);
@@ -192,13 +222,13 @@ mod tests {
     }
 
     impl ConfigFiles for HeldFiles {
-        fn plan(&self) -> Result<ReloadPlan, String> {
-            Err(self.reload().unwrap_or_default())
+        fn plan(&self) -> Result<ReloadPlan, ReloadRefusal> {
+            Err(ReloadRefusal::NotAsShown)
         }
 
-        fn reload(&self) -> ControlAnswer {
+        fn reload(&self, _: Option<u64>) -> Result<String, ReloadRefusal> {
             self.begin.send(()).unwrap();
-            self.released.lock().recv().unwrap()
+            Ok(self.released.lock().recv().unwrap()?)
         }
     }
 

@@ -248,7 +248,10 @@ fn serve(
             if let Some(control) = &control {
                 let answer = async |request: &str| match request {
                     control::RELOAD => reloads.reload().await,
-                    control::PLAN => reloads.plan().await.map(|plan| plan.difference.to_string()),
+                    control::PLAN => {
+                        let planned = reloads.plan().await.map(|plan| plan.difference.to_string());
+                        planned.map_err(|refusal| refusal.to_string())
+                    }
                     control::APPS_FILE => apps_path.tell(),
                     control::NODES => nodes_of(&readiness),
                     control::UPGRADE => upgrader.upgrade().await,

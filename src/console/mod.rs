@@ -26,7 +26,7 @@ mod watch;
 mod watchers;
 mod webhooks;
 
-pub(crate) use reload::{ConfigReload, ReloadAnswer, ReloadPlan};
+pub(crate) use reload::{ConfigReload, ReloadAnswer, ReloadPlan, ReloadRefusal};
 pub(crate) use watchers::Watchers;
 
 use std::fmt;

@@ -18,16 +18,34 @@ pub(crate) struct ReloadPlan {
     pub(crate) version: u64,
 }
 
-/// What comes of a reload in the end.
-pub(crate) type ReloadAnswer<'r, T> = Pin<Box<dyn Future<Output = Result<T, String>> + 'r>>;
+/// Why nothing was reloaded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ReloadRefusal {
+    /// It would change something else than was shown.
+    #[error("the files, or what runs, have changed since this was shown: look again")]
+    NotAsShown,
+    /// The files are at fault, or something is in the way: in lines, as the broker tells them elsewhere.
+    #[error("{0}")]
+    AtFault(String),
+}
 
-/// Has the broker read its configuration again. Errors are told in lines, as the broker tells them elsewhere.
+impl From<String> for ReloadRefusal {
+    fn from(complaint: String) -> Self {
+        ReloadRefusal::AtFault(complaint)
+    }
+}
+
+/// What comes of a reload in the end.
+pub(crate) type ReloadAnswer<'r, T> = Pin<Box<dyn Future<Output = Result<T, ReloadRefusal>> + 'r>>;
+
+/// Has the broker read its configuration again.
 pub(crate) trait ConfigReload: Send + Sync {
     /// What it would change.
     fn plan(&self) -> ReloadAnswer<'_, ReloadPlan>;
 
-    /// Does it; returns what it has changed.
-    fn reload(&self) -> ReloadAnswer<'_, String>;
+    /// Does it; returns what it has changed. If a version is given, then only what was shown under that: what is compared with it is
+    /// what is put in force, in one turn.
+    fn reload(&self, shown: Option<u64>) -> ReloadAnswer<'_, String>;
 }
 
 impl Console {
@@ -39,22 +57,13 @@ impl Console {
 
     /// What a reload would change.
     pub(super) async fn plan_reload(&self) -> Result<Value, ConsoleError> {
-        let plan = self.reloads()?.plan().await.map_err(at_fault)?;
+        let plan = self.reloads()?.plan().await.map_err(refused)?;
         Ok(shown(&plan))
     }
 
     /// Reloads. If a version is named, then only what was shown under it.
     pub(super) async fn reload(&self, asked: &Map<String, Value>) -> Result<Value, ConsoleError> {
-        let reload = self.reloads()?;
-        if let Some(version) = asked::text(asked, "version")? {
-            let plan = reload.plan().await.map_err(at_fault)?;
-            if plan.version.to_string() != version {
-                let sentence = "the files, or what runs, have changed since this was shown: look again";
-                return Err(ConsoleError::Refused(StatusCode::CONFLICT, sentence.to_owned()));
-            }
-        }
-        let told = reload.reload().await.map_err(at_fault)?;
-        Ok(json!({ "told": told.strip_prefix("ok: ").unwrap_or(&told) }))
+        reload_as_asked(&**self.reloads()?, asked).await
     }
 
     fn reloads(&self) -> Result<&Arc<dyn ConfigReload>, ConsoleError> {
@@ -63,8 +72,25 @@ impl Console {
     }
 }
 
+async fn reload_as_asked(
+    reload: &dyn ConfigReload,
+    asked: &Map<String, Value>,
+) -> Result<Value, ConsoleError> {
+    let version = asked::text(asked, "version")?.map(str::parse).transpose();
+    // What is no number was never shown.
+    let version = version.map_err(|_| refused(ReloadRefusal::NotAsShown))?;
+    let told = reload.reload(version).await.map_err(refused)?;
+    Ok(json!({ "told": told.strip_prefix("ok: ").unwrap_or(&told) }))
+}
+
 /// The complaint of the broker, without the name of the program before each line.
-fn at_fault(complaint: String) -> ConsoleError {
+fn refused(refusal: ReloadRefusal) -> ConsoleError {
+    let complaint = match refusal {
+        ReloadRefusal::NotAsShown => {
+            return ConsoleError::Refused(StatusCode::CONFLICT, refusal.to_string());
+        }
+        ReloadRefusal::AtFault(complaint) => complaint,
+    };
     let lines = complaint.lines().filter(|line| !line.is_empty());
     let lines: Vec<_> = lines.map(|line| line.strip_prefix("heliostat: ").unwrap_or(line)).collect();
     ConsoleError::Refused(StatusCode::UNPROCESSABLE_ENTITY, lines.join("\n"))
@@ -95,4 +121,55 @@ fn shown(plan: &ReloadPlan) -> Value {
 fn setting(difference: &SettingDifference) -> Value {
     let SettingDifference { path, before, after, is_secret, origin } = difference;
     json!({ "path": path, "before": before, "after": after, "is_secret": is_secret, "origin": origin })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Is edited after each look at it, and keeps what it was asked for.
+    #[derive(Default)]
+    struct EditedReload {
+        version: Mutex<u64>,
+        asked: Mutex<Vec<Option<u64>>>,
+    }
+
+    impl ConfigReload for EditedReload {
+        fn plan(&self) -> ReloadAnswer<'_, ReloadPlan> {
+            let version = *self.version.lock();
+            *self.version.lock() += 1;
+            Box::pin(ready(Ok(ReloadPlan { difference: ConfigDifference::default(), version })))
+        }
+
+        fn reload(&self, shown: Option<u64>) -> ReloadAnswer<'_, String> {
+            self.asked.lock().push(shown);
+            let is_as_shown = shown.is_none_or(|shown| shown == *self.version.lock());
+            Box::pin(ready(if is_as_shown {
+                Ok("ok: done".to_owned())
+            } else {
+                Err(ReloadRefusal::NotAsShown)
+            }))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_put_in_force_is_compared_in_one_call() {
+        let reload = EditedReload::default();
+        let version = reload.plan().await.unwrap().version;
+        let ask = |asked: Value| {
+            let reload = &reload;
+            async move { reload_as_asked(reload, asked.as_object().unwrap()).await }
+        };
+        let stale = ask(json!({ "version": version.to_string() })).await.unwrap_err();
+        assert_eq!(stale.status(), StatusCode::CONFLICT);
+        // If the console looked once more before that, it would be another one.
+        assert_eq!(ask(json!({ "version": (version + 1).to_string() })).await, Ok(json!({ "told": "done" })));
+        assert_eq!(ask(json!({})).await, Ok(json!({ "told": "done" })));
+        assert_eq!(ask(json!({ "version": "x" })).await.unwrap_err().status(), StatusCode::CONFLICT);
+        assert_eq!(*reload.asked.lock(), [Some(version), Some(version + 1), None]);
+    }
 }

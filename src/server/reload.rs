@@ -52,6 +52,26 @@ pub struct Reloaded {
     pub needs_restart: Vec<&'static str>,
 }
 
+/// What a reload would change, as of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedReload {
+    pub(crate) difference: ConfigDifference,
+    /// Of the certificates that would be served: of a file that has changed once more, the name is the same.
+    pub(crate) certificates: Vec<[u8; 32]>,
+}
+
+/// A broker that takes what is read again only while it would change what was shown of it.
+pub(crate) struct ReloadAsShown<'r, F> {
+    reloader: &'r Reloader,
+    is_as_shown: F,
+}
+
+impl<'r, F: Fn(&Loaded, &PlannedReload) -> bool> ReloadAsShown<'r, F> {
+    pub(crate) fn new(reloader: &'r Reloader, is_as_shown: F) -> Self {
+        ReloadAsShown { reloader, is_as_shown }
+    }
+}
+
 impl Reloader {
     pub(super) fn new(
         hub: Arc<Hub>,
@@ -72,20 +92,20 @@ impl Reloader {
     /// If two apps share an id or a key, webhooks could not be sent, a pipe rule could not work, or a certificate could not
     /// be served. Nothing has changed then.
     pub fn reload(&self, config: Config) -> Result<Reloaded, StartError> {
-        self.reload_after(config, || Ok(()))
+        self.reload_after(config, |_| Ok(()))
     }
 
-    /// The same, if `last` does what makes it last. That is done only where nothing speaks against the configuration, and
-    /// before it takes effect.
+    /// The same, if `last` does what makes it last, which is given the certificates as they were read. That is done only where
+    /// nothing speaks against the configuration, and before it takes effect; nothing else does meanwhile.
     fn reload_after<E: From<StartError>>(
         &self,
         config: Config,
-        last: impl FnOnce() -> Result<(), E>,
+        last: impl FnOnce(Option<&PreparedCertificates>) -> Result<(), E>,
     ) -> Result<Reloaded, E> {
         // What cannot be served is counted, and not told again.
         let prepared = self.apps.examine(&config, Certificates::prepare)?;
         let _changing = self.apps.changing.lock();
-        last()?;
+        last(prepared.as_ref())?;
         let mut running = self.apps.running.lock();
         // What is served of them is what is wanted, where any are served.
         if prepared.is_some() {
@@ -101,8 +121,13 @@ impl Reloader {
     ///
     /// # Errors
     /// As of that.
-    pub(crate) fn plan(&self, loaded: &Loaded) -> Result<ConfigDifference, StartError> {
+    pub(crate) fn plan(&self, loaded: &Loaded) -> Result<PlannedReload, StartError> {
         let prepared = self.apps.examine(&loaded.config, |_, wanted| tls::prepare(wanted))?;
+        Ok(self.planned(loaded, prepared.as_ref()))
+    }
+
+    /// What would change with these certificates, if any are to be served.
+    fn planned(&self, loaded: &Loaded, prepared: Option<&PreparedCertificates>) -> PlannedReload {
         let running = self.apps.running.lock().clone();
         let mut then = running.clone();
         if prepared.is_some() {
@@ -111,9 +136,12 @@ impl Reloader {
         let difference = ConfigDifference::between(&running, loaded);
         let difference = difference.sorted(&then.node_differences(&loaded.config));
         let served = self.apps.certificates.as_ref().zip(prepared);
-        let renewed = served.map(|(served, new)| served.would_renew(&new)).unwrap_or_default();
+        let renewed = served.map(|(served, new)| served.would_renew(new)).unwrap_or_default();
         let certificates = renewed.iter().map(|file| file.display().to_string()).collect();
-        Ok(ConfigDifference { certificates, ..difference })
+        PlannedReload {
+            difference: ConfigDifference { certificates, ..difference },
+            certificates: prepared.map(PreparedCertificates::fingerprints).unwrap_or_default(),
+        }
     }
 
     /// The certificates that are served, the default first; none where TLS is not.
@@ -141,7 +169,7 @@ impl InForce for Reloader {
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<PutInForce, AppsError> {
         let kept: HashSet<String> = config.apps.iter().map(|configured| configured.app.id.clone()).collect();
-        let last = || {
+        let last = |_: Option<&PreparedCertificates>| {
             let running = self.apps.running.lock();
             let ids = running.apps.iter().map(|configured| &configured.app.id);
             let lost: Vec<_> = ids.filter(|id| *id != changed && !kept.contains(*id)).cloned().collect();
@@ -156,7 +184,38 @@ impl InForce for Reloader {
         config: Config,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<PutInForce, AppsError> {
-        Ok(self.reload_after(config, write)?.put())
+        Ok(self.reload_after(config, |_| write())?.put())
+    }
+}
+
+impl<F: Fn(&Loaded, &PlannedReload) -> bool> InForce for ReloadAsShown<'_, F> {
+    fn put(
+        &self,
+        config: Config,
+        changed: &str,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<PutInForce, AppsError> {
+        self.reloader.put(config, changed, write)
+    }
+
+    fn put_all(
+        &self,
+        config: Config,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<PutInForce, AppsError> {
+        self.reloader.put_all(config, write)
+    }
+
+    fn put_reloaded(
+        &self,
+        loaded: &Loaded,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<PutInForce, AppsError> {
+        let last = |prepared: Option<&PreparedCertificates>| {
+            let planned = self.reloader.planned(loaded, prepared);
+            if (self.is_as_shown)(loaded, &planned) { write() } else { Err(AppsError::NotAsShown) }
+        };
+        Ok(self.reloader.reload_after(loaded.config.clone(), last)?.put())
     }
 }
 
@@ -301,7 +360,12 @@ impl fmt::Debug for Reloader {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::fs;
+
     use crate::app::{App, DuplicateApp};
+    use crate::app_admin::{ManagedApps, ReloadFailure};
+    use crate::config::{self, Flags};
     use crate::pipe::wire::PipeWire;
     use crate::relay::Relays;
     use crate::webhook::Webhooks;
@@ -368,6 +432,59 @@ mod tests {
             (told.told.as_str(), told.needs_restart, written.get()),
             ("apps: removed 1 (2)", false, 1)
         );
+    }
+
+    /// Someone edits the file between the look at what would change and the reload, and once more as soon as it is read.
+    #[test]
+    fn what_is_put_in_force_is_what_was_shown_and_read_once() {
+        let folder = std::env::temp_dir().join(format!("heliostat-as-shown-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("h.toml");
+        let write = |ids: &[&str]| {
+            let app =
+                |id: &&str| format!("[[apps]]\nid = \"{id}\"\nkey = \"key-{id}\"\nsecret = \"secret\"\n");
+            fs::write(&file, ids.iter().map(app).collect::<String>()).unwrap();
+        };
+        let (reloader, edited, read) =
+            (reloader(config(&[("1", true)])), Arc::new(Mutex::new(false)), Arc::new(Mutex::new(0)));
+        let flags = Flags { config: Some(file.clone()), ..Flags::default() };
+        let apps = {
+            let (edited, read, file) = (Arc::clone(&edited), Arc::clone(&read), file.clone());
+            ManagedApps::new(move |reader| {
+                let none = std::iter::empty::<(OsString, OsString)>();
+                let loaded = config::load_for_change(none, &flags, reader);
+                *read.lock() += 1;
+                if *edited.lock() {
+                    fs::write(&file, "nonsense").unwrap();
+                }
+                loaded
+            })
+        };
+        let shown = || reloader.plan(&apps.would_load().unwrap()).unwrap();
+        let reload = |shown: PlannedReload| {
+            *read.lock() = 0;
+            let as_shown = ReloadAsShown::new(&reloader, |_, planned: &PlannedReload| *planned == shown);
+            apps.reload(&as_shown).map(|(_, done)| done.told)
+        };
+        let running = || {
+            let running = reloader.apps.running.lock();
+            running.apps.iter().map(|of| of.app.id.clone()).collect::<Vec<_>>()
+        };
+        write(&["1", "2"]);
+        let before = shown();
+        write(&["1", "2", "3"]);
+        let stale = reload(before.clone());
+        assert!(matches!(stale, Err(ReloadFailure::Apps(AppsError::NotAsShown))), "{stale:?}");
+        assert_eq!(running(), ["1"], "nothing has changed");
+        write(&["1", "2"]);
+        *edited.lock() = true;
+        assert_eq!(reload(before.clone()).unwrap(), "apps: added 1 (2)");
+        assert_eq!((running(), *read.lock()), (vec!["1".to_owned(), "2".to_owned()], 1));
+        *edited.lock() = false;
+        write(&["1", "2"]);
+        assert!(reload(before).is_err(), "what runs is another");
+        assert_eq!(reload(shown()).unwrap(), "no app has changed");
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -99,6 +99,13 @@ impl PreparedCertificates {
     }
 }
 
+impl PreparedCertificates {
+    /// Tells them apart from others, of whose files only the content is another.
+    pub(crate) fn fingerprints(&self) -> Vec<[u8; 32]> {
+        self.0.iter().map(|(_, loaded)| loaded.fingerprint.bytes()).collect()
+    }
+}
+
 impl Certificates {
     /// Certificates that are served from now on. What is odd about them is logged.
     pub(crate) fn new(prepared: PreparedCertificates) -> Arc<Self> {

@@ -48,6 +48,12 @@ pub(super) struct PairContent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 
+impl Fingerprint {
+    pub(super) fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+}
+
 /// A pair that can be served.
 #[derive(Clone, Debug)]
 pub(super) struct LoadedPair {
