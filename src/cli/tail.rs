@@ -112,7 +112,7 @@ fn show(tail: &TailArguments, style: Style, out: &mut impl std::io::Write) -> Re
                     return Ok(());
                 }
             }
-            let beside = missed(&told).or_else(|| silent(&told));
+            let beside = not_shown(&told).or_else(|| silent(&told));
             if let Some(beside) = beside.filter(|_| !tail.admin.json)
                 && writeln!(out, "{beside}").and_then(|()| out.flush()).is_err()
             {
@@ -229,12 +229,19 @@ fn time_of(at: &Json) -> String {
     format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// What was left out, if anything was.
-fn missed(told: &Json) -> Option<String> {
-    let left_out = told["left_out"].as_object()?.values().filter_map(Json::as_u64);
-    let missed = told["missed"].as_u64().unwrap_or_default();
-    let all = left_out.fold(missed, u64::saturating_add);
-    (all > 0).then(|| format!("({all} more are not shown: too many in this second)"))
+/// What is not shown, and why, if anything is.
+fn not_shown(told: &Json) -> Option<String> {
+    let left_out =
+        told["left_out"].as_object().into_iter().flatten().filter_map(|(_, number)| number.as_u64());
+    let number = |name: &str| told[name].as_u64().unwrap_or_default();
+    let reasons = [
+        (left_out.fold(0, u64::saturating_add), "too many in this second"),
+        (number("missed").saturating_sub(number("lost")), "this command was too slow for them"),
+        (number("lost"), "lost on the way between the nodes"),
+    ];
+    let told = reasons.into_iter().filter(|(number, _)| *number > 0);
+    let told: Vec<_> = told.map(|(number, why)| format!("{number} more not shown: {why}")).collect();
+    (!told.is_empty()).then(|| format!("({})", told.join("; ")))
 }
 
 /// Of which nodes nothing is heard, if that has just been told.
@@ -389,12 +396,15 @@ mod tests {
         let coloured = line_of(&refusal, None, Style::Colourful);
         assert!(coloured.contains("\u{1b}[31mrefused     \u{1b}[0m"), "{coloured}");
         let told = json!({ "entries": [], "left_out": { "events": 3 }, "missed": 2 });
-        assert_eq!(missed(&told).unwrap(), "(5 more are not shown: too many in this second)");
-        assert_eq!(missed(&json!({ "left_out": {}, "missed": 0 })), None);
-        let endless = json!({ "left_out": { "events": u64::MAX }, "missed": 1 });
+        let expected = "(3 more not shown: too many in this second; 2 more not shown: this command was too slow for them)";
+        assert_eq!(not_shown(&told).unwrap(), expected);
+        let lost = json!({ "entries": [], "left_out": {}, "missed": 1, "lost": 1 });
+        assert_eq!(not_shown(&lost).unwrap(), "(1 more not shown: lost on the way between the nodes)");
+        assert_eq!(not_shown(&json!({ "left_out": {}, "missed": 0 })), None);
+        let endless = json!({ "left_out": { "events": u64::MAX, "api": 1 } });
         assert_eq!(
-            missed(&endless).unwrap(),
-            format!("({} more are not shown: too many in this second)", u64::MAX)
+            not_shown(&endless).unwrap(),
+            format!("({} more not shown: too many in this second)", u64::MAX)
         );
     }
 

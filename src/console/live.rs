@@ -277,9 +277,10 @@ fn hello(console: &Console) -> String {
 /// A batch as it is sent: the entries are written already.
 fn written(batch: &FeedBatch) -> String {
     let entries: Vec<&str> = batch.entries.iter().map(|entry| entry.json()).collect();
-    let (left_out, missed) = (json!(batch.left_out), batch.missed);
+    let FeedBatch { left_out, missed, lost, .. } = batch;
+    let left_out = json!(left_out);
     format!(
-        r#"{{"type":"entries","entries":[{}],"left_out":{left_out},"missed":{missed}}}"#,
+        r#"{{"type":"entries","entries":[{}],"left_out":{left_out},"missed":{missed},"lost":{lost}}}"#,
         entries.join(",")
     )
 }

@@ -58,8 +58,8 @@ pub(crate) struct FeedViewer {
     bytes: KindPace,
     /// What had been left out of each kind, for it and for all, when it was last told.
     told: [u64; FeedKind::ALL.len()],
-    /// What had been missed of other nodes by then.
-    told_missed: u64,
+    /// What had been lost of other nodes by then.
+    told_lost: u64,
 }
 
 /// What a viewer is told at once.
@@ -70,6 +70,8 @@ pub(crate) struct FeedBatch {
     pub(crate) left_out: BTreeMap<&'static str, u64>,
     /// Entries that were gone before the viewer could be told of them.
     pub(crate) missed: u64,
+    /// Those of them that were lost on the way from other nodes. For all others the viewer was too slow.
+    pub(crate) lost: u64,
 }
 
 impl FeedBatch {
@@ -81,7 +83,7 @@ impl FeedBatch {
 
 impl FeedViewer {
     pub(super) fn new(feed: Arc<Feed>, place: Arc<ViewerPlace>) -> Self {
-        let (seen, told_missed) = (feed.last(), feed.elsewhere.missed());
+        let (seen, told_lost) = (feed.last(), feed.elsewhere.missed());
         let mut viewer = FeedViewer {
             feed,
             place,
@@ -90,7 +92,7 @@ impl FeedViewer {
             paces: Default::default(),
             bytes: KindPace::default(),
             told: [0; FeedKind::ALL.len()],
-            told_missed,
+            told_lost,
         };
         viewer.told = viewer.left_out();
         viewer
@@ -100,7 +102,7 @@ impl FeedViewer {
     pub(crate) fn set_filter(&mut self, filter: FeedFilter) -> u64 {
         self.change_filters(vec![filter]);
         self.seen = self.feed.last();
-        (self.told, self.told_missed) = (self.left_out(), self.feed.elsewhere.missed());
+        (self.told, self.told_lost) = (self.left_out(), self.feed.elsewhere.missed());
         self.seen
     }
 
@@ -146,9 +148,10 @@ impl FeedViewer {
         }
         self.told = left_out;
         if !self.place.is_elsewhere {
-            let missed = self.feed.elsewhere.missed();
-            batch.missed = batch.missed.saturating_add(missed.saturating_sub(self.told_missed));
-            self.told_missed = missed;
+            let lost = self.feed.elsewhere.missed();
+            batch.lost = lost.saturating_sub(self.told_lost);
+            batch.missed = batch.missed.saturating_add(batch.lost);
+            self.told_lost = lost;
         }
         batch
     }

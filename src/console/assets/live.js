@@ -60,7 +60,7 @@ export function entryList(about) {
   light.dataset.tone = 'wait';
   const losses = make('p.losses', { hidden: true });
   const silent = make('p.losses', { hidden: true, role: 'status' });
-  const lost = { leftOut: {}, missed: 0 };
+  const lost = { leftOut: {}, missed: 0, between: 0 };
   const waiting = [];
   let isPaused = false;
 
@@ -94,22 +94,28 @@ export function entryList(about) {
   const clear = button('Clear', () => {
     kept.length = 0;
     waiting.length = 0;
-    Object.assign(lost, { leftOut: {}, missed: 0 });
+    Object.assign(lost, { leftOut: {}, missed: 0, between: 0 });
     losses.hidden = true;
     fill(rows);
     nothing.hidden = false;
     label();
   });
   const tellLosses = () => {
-    const parts = Object.entries(lost.leftOut).map(([kind, left]) => `${count(left)} of ${(KINDS[kind] ?? kind).toLowerCase()}`);
-    if (lost.missed) parts.push(`${many(lost.missed, 'entry', 'entries')} because this page was too slow`);
-    losses.textContent = `Left out, because there were too many: ${parts.join(', ')}. A narrower filter shows them all.`;
-    losses.hidden = parts.length === 0;
+    const kinds = Object.entries(lost.leftOut).map(([kind, left]) => `${count(left)} of ${(KINDS[kind] ?? kind).toLowerCase()}`);
+    const told = [
+      kinds.length && `Left out, because there were too many: ${kinds.join(', ')}.`,
+      lost.missed && `${many(lost.missed, 'entry', 'entries')} not shown, because this page was too slow.`,
+      (kinds.length || lost.missed) && 'A narrower filter shows them all.',
+      lost.between && `${many(lost.between, 'entry', 'entries')} of other nodes lost on the way between the nodes.`,
+    ].filter(Boolean);
+    losses.textContent = told.join(' ');
+    losses.hidden = told.length === 0;
   };
   const heard = {
-    entries({ entries, left_out: leftOut = {}, missed = 0 }) {
+    entries({ entries, left_out: leftOut = {}, missed = 0, lost: between = 0 }) {
       for (const [kind, left] of Object.entries(leftOut)) if (left) lost.leftOut[kind] = (lost.leftOut[kind] ?? 0) + left;
-      lost.missed += missed;
+      lost.missed += missed - between;
+      lost.between += between;
       tellLosses();
       if (!entries.length) return;
       if (!isPaused) {
