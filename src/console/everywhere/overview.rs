@@ -14,6 +14,10 @@ const SAMPLES: usize = 360;
 /// Apps that are shown, and kinds of refusals.
 const NAMED: usize = 256;
 
+/// The newest places in time that are left out at the most, until all nodes have taken their samples of them. A node that is later
+/// than that counts as none there.
+const UNFINISHED: usize = 3;
+
 /// The samples of a node by their age, the latest first: none where it has taken none.
 type Rows = Vec<Option<Vec<u64>>>;
 
@@ -90,10 +94,12 @@ pub(super) fn overview(told: Vec<(NodeTag, Value)>) -> (Value, Vec<NodeTag>) {
     let Some((this, mut sum)) = told.next() else { return (json!({}), Vec::new()) };
     let mut nodes = vec![this.put_on(latest(&sum))];
     let Some(mut own) = ToldOverview::read(&sum) else { return (sum, vec![this]) };
+    let mut unfinished = unfinished_rows(&own.rows);
     let mut unread = Vec::new();
     for (node, more) in told {
         match ToldOverview::read(&more) {
             Some(read) if read.interval_ms == own.interval_ms && read.columns == own.columns => {
+                unfinished = unfinished.max(unfinished_rows(&read.rows));
                 add_rows(&mut own.rows, read.rows);
             }
             _ => {
@@ -107,10 +113,17 @@ pub(super) fn overview(told: Vec<(NodeTag, Value)>) -> (Value, Vec<NodeTag>) {
         add_named(&mut sum["apps"], &more["apps"], &["id"], &columns);
         add_named(&mut sum["refusals"], &more["refusals"], &["what", "code"], &["count"]);
     }
+    // Shown as if they were whole, they would be less than what was before and what comes.
+    own.rows.iter_mut().take(unfinished).for_each(|row| *row = None);
     sum["samples"] = rows_as_samples(own.rows, sum["now"].as_u64().unwrap_or_default(), own.interval_ms);
     sum["scope"] = "cluster".into();
     sum["nodes"] = nodes.into();
     (sum, unread)
+}
+
+/// How many of the newest places a node has taken no sample for yet, though it is about to.
+fn unfinished_rows(rows: &Rows) -> usize {
+    rows.iter().take(UNFINISHED + 1).position(Option::is_some).unwrap_or_default()
 }
 
 fn add_rows(sum: &mut Rows, more: Rows) {
@@ -193,6 +206,25 @@ mod tests {
         let nodes = all["nodes"].as_array().unwrap();
         assert_eq!(nodes.len(), 2);
         assert_eq!((&nodes[1]["node"], &nodes[1]["connections"]), (&json!("B"), &json!(40)));
+    }
+
+    #[test]
+    fn what_not_all_nodes_have_sampled_yet_is_not_shown_as_if_it_were_whole() {
+        let taken = told(105_000, &[[80_000, 1, 5], [90_000, 1, 5], [100_000, 1, 5]], 0);
+        let samples = |other: Value| {
+            let (all, _) = overview(vec![(node("a"), taken.clone()), (node("b"), other)]);
+            let samples = all["samples"].as_array().unwrap().clone();
+            samples.iter().map(|row| row[2].as_u64().unwrap()).collect::<Vec<_>>()
+        };
+        // It is about to take its own: of the last ten seconds nobody knows all.
+        assert_eq!(samples(told(510_100, &[[490_000, 1, 5], [500_000, 1, 5]], 0)), [10, 10]);
+        assert_eq!(
+            samples(told(510_200, &[[490_000, 1, 5], [500_000, 1, 5], [510_100, 1, 5]], 0)),
+            [10, 10, 10]
+        );
+        // One that is stuck holds nothing up, and one that has just come has nothing to tell.
+        assert_eq!(samples(told(600_000, &[[490_000, 1, 5], [500_000, 1, 5]], 0)).last(), Some(&5));
+        assert_eq!(samples(told(600_000, &[], 0)), [5, 5, 5]);
     }
 
     #[test]
