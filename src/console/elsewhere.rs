@@ -224,11 +224,30 @@ fn read(answer: NodeAnswer) -> Result<Result<Value, ConsoleError>, &'static str>
     let reply = serde_json::from_slice(&told);
     let NodeReply { status, body } = reply.map_err(|_| UNREADABLE)?;
     let status = StatusCode::from_u16(status).map_err(|_| UNREADABLE)?;
-    if status.is_success() {
+    if status == StatusCode::OK {
         return Ok(Ok(body));
     }
-    let sentence = body.as_str().unwrap_or("it refuses");
-    Ok(Err(ConsoleError::Refused(status, sentence.to_owned())))
+    Ok(Err(if is_refusal(status) {
+        ConsoleError::Refused(status, body.as_str().unwrap_or("it refuses").to_owned())
+    } else {
+        let got = status.as_u16();
+        let sentence =
+            format!("another node answered with the status {got}, which no console answers another one with");
+        ConsoleError::Refused(StatusCode::BAD_GATEWAY, sentence)
+    }))
+}
+
+/// Whether a console may refuse another one with it. What is passed on is the answer of this node: it must not say of the
+/// connection, or of who asks, what is not so.
+fn is_refusal(status: StatusCode) -> bool {
+    const OF_WHO_ASKS: [StatusCode; 5] = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::MISDIRECTED_REQUEST,
+        StatusCode::UPGRADE_REQUIRED,
+    ];
+    (status.is_client_error() || status.is_server_error()) && !OF_WHO_ASKS.contains(&status)
 }
 
 /// What a node answers, as bytes.
@@ -300,6 +319,28 @@ mod tests {
         let alone = OtherNodes::new(None);
         assert!(alone.ask_all(&nobody).await.silent.is_empty());
         assert!(alone.ask_one("nonsense", &nobody).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_status_that_no_console_answers_with_is_not_passed_on() {
+        let refused = async |answer: &'static str| {
+            let mut heard = heard_of(&[(1, answer)], true, false).await;
+            assert!(heard.told.is_empty(), "{answer}");
+            heard.refused.pop().unwrap().1
+        };
+        for odd in [
+            r#"{"status":101,"body":{}}"#,
+            r#"{"status":204,"body":null}"#,
+            r#"{"status":302,"body":"http://elsewhere/"}"#,
+            r#"{"status":401,"body":"who are you?"}"#,
+            r#"{"status":426,"body":""}"#,
+            r#"{"status":700,"body":""}"#,
+        ] {
+            let told = refused(odd).await;
+            assert_eq!(told.status(), StatusCode::BAD_GATEWAY, "{odd}");
+            assert!(told.to_string().starts_with("another node answered with the status "), "{told}");
+        }
+        assert_eq!(refused(r#"{"status":409,"body":"no"}"#).await.status(), StatusCode::CONFLICT);
     }
 
     #[test]
