@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 /// Adds to members that are counts what another node has of them; of members that are objects, all that are numbers in both.
-/// Whatever is something else stays as it is.
+/// Where there is nothing so far, it is what the other node has. Whatever is something else stays as it is.
 pub(super) fn add(sum: &mut Value, more: &Value, counts: &[&str]) {
     let (Some(sum), Some(more)) = (sum.as_object_mut(), more.as_object()) else { return };
     for (name, value) in sum.iter_mut().filter(|(name, _)| counts.contains(&name.as_str())) {
@@ -26,6 +26,11 @@ fn add_deeply(sum: &mut Value, more: &Value) {
 }
 
 fn add_members(sum: &mut Map<String, Value>, more: &Map<String, Value>) {
+        (nothing @ Value::Null, Value::Number(more)) => *nothing = more.clone().into(),
+        (nothing @ Value::Null, Value::Object(more)) => {
+            let numbers = more.iter().filter(|(_, value)| value.is_number());
+            *nothing = Value::Object(numbers.map(|(name, value)| (name.clone(), value.clone())).collect());
+        }
     for (name, value) in sum {
         if let (Value::Number(one), Some(Value::Number(other))) = (&*value, more.get(name))
             && let Some(both) = added(one, other)
@@ -50,14 +55,12 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_added_and_nothing_else() {
-        let mut sum =
-            json!({ "sent": 1, "rate": 0.5, "index": 7, "dropped": { "a": 1, "b": "x" }, "null": null });
-        let more =
-            json!({ "sent": 2, "rate": 1, "index": 7, "dropped": { "a": 2, "b": 3, "c": 4 }, "null": 3 });
-        add(&mut sum, &more, &["sent", "rate", "dropped", "null", "nothing"]);
+        let mut sum = json!({ "sent": 1, "rate": 0.5, "index": 7, "dropped": { "a": 1, "b": "x" }, "none": null, "yet": null });
+        let more = json!({ "sent": 2, "rate": 1, "index": 7, "dropped": { "a": 2, "b": 3, "c": 4 }, "none": 3, "yet": { "a": 1, "b": "x" } });
+        add(&mut sum, &more, &["sent", "rate", "dropped", "none", "yet", "nothing"]);
         assert_eq!(
             sum,
-            json!({ "sent": 3, "rate": 1.5, "index": 7, "dropped": { "a": 3, "b": "x" }, "null": null })
+            json!({ "sent": 3, "rate": 1.5, "index": 7, "dropped": { "a": 3, "b": "x" }, "none": 3, "yet": { "a": 1 } })
         );
         for nonsense in [json!(null), json!([]), json!({ "sent": "many", "dropped": [1] })] {
             let before = sum.clone();

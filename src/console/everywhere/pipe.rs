@@ -133,6 +133,8 @@ mod tests {
         let told = |from: &str, matched: u64, at: Option<u64>, backend: &str| {
             json!({
                 "rules": [{ "from": from, "event": "e", "matched": matched, "sent": 1, "dropped": { "pace": 2 },
+                    // The first node has been there for too short a time.
+                    "per_second": (matched != 3).then_some(json!({ "matched": 0.5, "sent": 2.0 })),
                     "last_match": at.map(|at| json!({ "at": at })) }],
                 "sent": matched, "paced_out": 0,
                 "backends": { "connected": 1, "waiting": 5, "each": [{ "socket_id": backend }] },
@@ -146,6 +148,7 @@ mod tests {
         ]);
         let rule = &all["rules"][0];
         assert_eq!((&rule["matched"], &rule["dropped"]["pace"]), (&json!(7), &json!(4)));
+        assert_eq!(rule["per_second"], json!({ "matched": 0.5, "sent": 2.0 }), "it is that of the other");
         assert_eq!(rule["last_match"], json!({ "at": 20, "node": "B", "node_name": "b" }));
         assert_eq!((&all["sent"], &all["backends"]["waiting"]), (&json!(107), &json!(15)));
         let each = all["backends"]["each"].as_array().unwrap();
