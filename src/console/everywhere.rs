@@ -128,14 +128,14 @@ impl Console {
 
     /// The overview of all nodes.
     pub(super) async fn overview_everywhere(&self, query: &str) -> Result<Value, ConsoleError> {
-        let own = self.own_overview(&Query::parse(query));
+        let own = self.own_overview(&Query::parse(query))?;
         let request = NodeRequest {
             path: vec![OVERVIEW.to_owned()],
             query: query.to_owned(),
             ..NodeRequest::default()
         };
         let mut heard = self.others.ask_all(&request).await.without_refusals();
-        let all = std::iter::once((self.tag(), own?)).chain(std::mem::take(&mut heard.told));
+        let all = std::iter::once((self.tag(), own)).chain(std::mem::take(&mut heard.told));
         let (shown, unread) = overview::overview(all.collect());
         heard.silent.extend(unread.into_iter().map(|node| SilentNode::new(node, UNREADABLE)));
         Ok(self.shown_of_all(shown, &heard.silent))
@@ -206,11 +206,13 @@ impl Console {
         }
     }
 
-    /// What this node tells of itself, and what all do, this one first. Who refuses is silent.
+    /// What this node tells of itself, and what all do, this one first. Who refuses is silent; where this one refuses, the others are
+    /// not waited for, nor asked if that is seen at once.
     async fn of_all(&self, asked: &AskedOfApp<'_>) -> Result<(Value, HeardNodes), ConsoleError> {
         let request = asked.elsewhere();
-        let (own, heard) = tokio::join!(self.of_this_node(asked), self.others.ask_all(&request));
-        let (own, mut heard) = (own?.unwrap_or_default(), heard.without_refusals());
+        let others = async { Ok(self.others.ask_all(&request).await) };
+        let (own, heard) = tokio::try_join!(biased; self.of_this_node(asked), others)?;
+        let (own, mut heard) = (own.unwrap_or_default(), heard.without_refusals());
         heard.told.insert(0, (self.tag(), own.clone()));
         Ok((own, heard))
     }

@@ -97,5 +97,11 @@ fn any_node_shows_and_closes_the_connections_of_all() {
     let took = began.elapsed();
     assert_eq!((listed(&page, "socket_id"), silent(&page)), (vec![(&*near.id, "a")], vec!["b"]), "{page}");
     assert!(took < Duration::from_secs(20), "it took {took:?}");
+    // What this node refuses by itself waits for nobody; the other one would be waited for three seconds.
+    let began = Instant::now();
+    assert_eq!(ask(&a, "/channels/a%20b/subscribers").0, 400);
+    assert_eq!(a.api("GET", "/console/api/overview?app=nobody", &Value::Null).status, 404);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
     b.broker().resume();
 }
