@@ -1,6 +1,11 @@
-//! Adds up what several nodes have counted.
+//! Adds up what several nodes have counted, of things that are the same on all of them.
 
 use serde_json::{Map, Number, Value};
+
+/// What tells the things of a list apart: these members of each, written so that what differs is written otherwise.
+pub(super) fn key(one: &Value, members: &[&str]) -> String {
+    members.iter().map(|member| one[*member].to_string()).collect::<Vec<_>>().join(",")
+}
 
 /// Adds to members that are counts what another node has of them; of members that are objects, all that are numbers in both.
 /// Where there is nothing so far, it is what the other node has. Whatever is something else stays as it is.
@@ -21,16 +26,16 @@ fn add_deeply(sum: &mut Value, more: &Value) {
             }
         }
         (Value::Object(sum), Value::Object(more)) => add_members(sum, more),
-        _ => {}
-    }
-}
-
-fn add_members(sum: &mut Map<String, Value>, more: &Map<String, Value>) {
         (nothing @ Value::Null, Value::Number(more)) => *nothing = more.clone().into(),
         (nothing @ Value::Null, Value::Object(more)) => {
             let numbers = more.iter().filter(|(_, value)| value.is_number());
             *nothing = Value::Object(numbers.map(|(name, value)| (name.clone(), value.clone())).collect());
         }
+        _ => {}
+    }
+}
+
+fn add_members(sum: &mut Map<String, Value>, more: &Map<String, Value>) {
     for (name, value) in sum {
         if let (Value::Number(one), Some(Value::Number(other))) = (&*value, more.get(name))
             && let Some(both) = added(one, other)
@@ -67,6 +72,8 @@ mod tests {
             add(&mut sum, &nonsense, &["sent", "dropped"]);
             assert_eq!(sum, before);
         }
+        assert_eq!(key(&json!({ "a": "x\",\"", "b": 1 }), &["a", "b", "c"]), r#""x\",\"",1,null"#);
+        assert_eq!(key(&json!(5), &["a"]), "null");
         let mut most = json!({ "sent": u64::MAX });
         add(&mut most, &json!({ "sent": 1 }), &["sent"]);
         assert_eq!(most["sent"], u64::MAX);

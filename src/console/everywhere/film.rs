@@ -1,9 +1,11 @@
 //! A video channel on all nodes: each track where it is filmed, and the viewers of all, added up.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::super::merged::NodeTag;
-use super::counts::add;
+use super::counts::{add, key};
 
 /// Viewers that are named: those who are latest.
 const NAMED: usize = 20;
@@ -38,14 +40,9 @@ fn tracks(told: &[(NodeTag, Value)]) -> Vec<Value> {
     let all = listed(told, |told| &told["tracks"]);
     let (copies, mut shown): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|track| track["holder"]["kind"] == "node");
-    let is_same = |one: &Value, other: &Value| {
-        ["event", "track", "kind"].iter().all(|member| one[*member] == other[*member])
-    };
-    for copy in copies {
-        if !shown.iter().any(|track| is_same(track, &copy)) {
-            shown.push(copy);
-        }
-    }
+    let of = |track: &Value| key(track, &["event", "track", "kind"]);
+    let mut known: HashSet<String> = shown.iter().map(of).collect();
+    shown.extend(copies.into_iter().filter(|copy| known.insert(of(copy))));
     shown
 }
 

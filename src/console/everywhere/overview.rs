@@ -3,10 +3,13 @@
 //! Nodes take their samples at moments of their own, and their clocks may differ. So a sample is known by how many samples the
 //! node has taken since, and by how long ago the last one was when the node told of it.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use serde_json::{Value, json};
 
 use super::super::merged::NodeTag;
-use super::counts::add;
+use super::counts::{add, key};
 
 /// Samples that are shown.
 const SAMPLES: usize = 360;
@@ -154,11 +157,15 @@ fn rows_as_samples(rows: Rows, now: u64, interval: u64) -> Value {
 /// Adds what is told of things that have a name each.
 fn add_named(sum: &mut Value, more: &Value, name: &[&str], counts: &[&str]) {
     let Some(all) = sum.as_array_mut() else { return };
+    let mut places: HashMap<String, usize> = all.iter().map(|one| key(one, name)).zip(0..).collect();
     for one in more.as_array().into_iter().flatten().filter(|one| one.is_object()) {
-        match all.iter().position(|known| name.iter().all(|name| known[name] == one[name])) {
-            Some(known) => add(&mut all[known], one, counts),
-            None if all.len() < NAMED => all.push(one.clone()),
-            None => {}
+        match places.entry(key(one, name)) {
+            Entry::Occupied(known) => add(&mut all[*known.get()], one, counts),
+            Entry::Vacant(new) if all.len() < NAMED => {
+                new.insert(all.len());
+                all.push(one.clone());
+            }
+            Entry::Vacant(_) => {}
         }
     }
 }
