@@ -65,7 +65,7 @@ impl PassedEvents {
     /// In words.
     pub(super) fn sentence(&self) -> String {
         let (least, seconds) = (if self.is_least { "at least " } else { "" }, self.watched.as_secs());
-        format!("{least}{:.1} events a second, of {seconds} s that it was watched", self.per_second())
+        format!("{least}{:.1} events a second in the {seconds} s that it was watched", self.per_second())
     }
 
     pub(super) fn to_json(&self) -> Json {
@@ -111,7 +111,7 @@ mod tests {
         let mut passed = PassedEvents { watched, ..PassedEvents::default() };
         passed.add(&json!({ "type": "entries", "entries": [{}, {}, {}], "left_out": {}, "missed": 0 }));
         passed.add(&json!({ "type": "nodes", "passing": [{}], "silent": [] }));
-        assert_eq!(passed.sentence(), "1.5 events a second, of 2 s that it was watched");
+        assert_eq!(passed.sentence(), "1.5 events a second in the 2 s that it was watched");
         for more in [
             json!({ "entries": [], "left_out": { "events": 1 }, "missed": 0 }),
             json!({ "entries": [], "left_out": {}, "missed": 1 }),
@@ -121,7 +121,7 @@ mod tests {
             passed.add(&more);
             assert_eq!(
                 passed.sentence(),
-                "at least 1.5 events a second, of 2 s that it was watched",
+                "at least 1.5 events a second in the 2 s that it was watched",
                 "{more}"
             );
         }

@@ -234,7 +234,7 @@ mod tests {
             "presence-cache-a: nobody is subscribed to presence-cache-a; 1 connection is subscribed to other\n\
              type           public\n\
              subscriptions  0\n\
-             rate           0.0 events a second, of 0 s that it was watched\n"
+             rate           0.0 events a second in the 0 s that it was watched\n"
         );
     }
 }

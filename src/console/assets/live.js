@@ -104,9 +104,9 @@ export function entryList(about) {
     const kinds = Object.entries(lost.leftOut).map(([kind, left]) => `${count(left)} of ${(KINDS[kind] ?? kind).toLowerCase()}`);
     const told = [
       kinds.length && `Left out, because there were too many: ${kinds.join(', ')}.`,
-      lost.missed && `${many(lost.missed, 'entry', 'entries')} not shown, because this page was too slow.`,
+      lost.missed && `Left out, because this page was too slow: ${many(lost.missed, 'entry', 'entries')}.`,
       (kinds.length || lost.missed) && 'A narrower filter shows them all.',
-      lost.between && `${many(lost.between, 'entry', 'entries')} of other nodes lost on the way between the nodes.`,
+      lost.between && `Lost on the way between the nodes: ${many(lost.between, 'entry', 'entries')}.`,
     ].filter(Boolean);
     losses.textContent = told.join(' ');
     losses.hidden = told.length === 0;
