@@ -97,15 +97,16 @@ impl Echoes {
     }
 
     /// What the channel has at this version was sent, and a ping is to follow it. Returns whether it is the first since the
-    /// last ping.
+    /// last ping. Until that ping, [`Track::goes_on`] says the same of what else the channel has, for this connection.
     pub(crate) fn sent(&mut self, track: &Rc<Track>, version: ChannelVersion) -> bool {
         self.passed(track, version);
+        track.await_ping();
         !std::mem::replace(&mut self.wants_ping, true)
     }
 
     /// What the channel has at this version did not have to be sent: it is the client's own. No ping is made for that.
     pub(crate) fn passed(&mut self, track: &Rc<Track>, version: ChannelVersion) {
-        if track.open(version) {
+        if track.pass(version) {
             self.open.push(Rc::clone(track));
             if self.open.len() > MOST_OPEN {
                 // Whoever subscribes and leaves over and over again leaves these behind; there are few others.

@@ -169,6 +169,7 @@ impl ClientLife {
             self.there.push_back(OnTheWay::Event(self.version));
         }
         match track {
+            Some(track) if track.goes_on(version) => {}
             Some(track) if is_sent => {
                 line.echoes.sent(track, version);
             }

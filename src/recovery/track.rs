@@ -7,6 +7,17 @@ use crate::protocol::ChannelName;
 
 use super::JoinedAs;
 
+/// What there is of a channel's events that is newer than the last ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unpinged {
+    /// Nothing.
+    Nothing,
+    /// What the client did not have to be sent: no ping is made for that.
+    Passed,
+    /// What it was sent: a ping is to follow.
+    Sent,
+}
+
 /// One subscription of a client that has a name, to a channel that has a history: up to where it was sent the events.
 #[derive(Debug)]
 pub(crate) struct Track {
@@ -14,8 +25,7 @@ pub(crate) struct Track {
     pub(crate) joined: JoinedAs,
     /// The newest event that it was sent, or did not have to be; or its own beginning.
     newest: Cell<ChannelVersion>,
-    /// There is something newer than the last ping.
-    is_open: Cell<bool>,
+    unpinged: Cell<Unpinged>,
     /// The subscription is over: nobody asks any more up to where it was sent the events.
     has_ended: Cell<bool>,
 }
@@ -27,7 +37,7 @@ impl Track {
             channel,
             joined,
             newest: Cell::new(version),
-            is_open: Cell::new(false),
+            unpinged: Cell::new(Unpinged::Nothing),
             has_ended: Cell::new(false),
         }
     }
@@ -37,16 +47,39 @@ impl Track {
         self.newest.get()
     }
 
-    /// It was sent, or did not have to be, what the channel has at this version. Returns whether that is the first such
-    /// since the last ping.
-    pub(super) fn open(&self, version: ChannelVersion) -> bool {
-        self.newest.set(self.newest.get().max(version));
-        !self.is_open.replace(true)
+    /// It is sent, or does not have to be, what the channel has at this version. Where a ping is to follow what it was sent
+    /// before, there is nothing else to note, and most events come so; where that is not so, nothing is noted: `false`.
+    #[inline]
+    pub(crate) fn goes_on(&self, version: ChannelVersion) -> bool {
+        let is_awaited = self.unpinged.get() == Unpinged::Sent;
+        if is_awaited {
+            self.reach(version);
+        }
+        is_awaited
+    }
+
+    /// It did not have to be sent what the channel has at this version. Returns whether that is the first since the last ping.
+    pub(super) fn pass(&self, version: ChannelVersion) -> bool {
+        self.reach(version);
+        let is_first = self.unpinged.get() == Unpinged::Nothing;
+        if is_first {
+            self.unpinged.set(Unpinged::Passed);
+        }
+        is_first
+    }
+
+    /// A ping is to follow what it was sent.
+    pub(super) fn await_ping(&self) {
+        self.unpinged.set(Unpinged::Sent);
     }
 
     /// A ping goes behind all that was sent.
     pub(super) fn close(&self) {
-        self.is_open.set(false);
+        self.unpinged.set(Unpinged::Nothing);
+    }
+
+    fn reach(&self, version: ChannelVersion) {
+        self.newest.set(self.newest.get().max(version));
     }
 
     /// The subscription is over.

@@ -99,7 +99,9 @@ impl Worker {
         version: ChannelVersion,
     ) {
         for Subscriber { client, since, track } in subscribers {
+            // Who has joined with a later version has a track that is further already.
             if let Some(track) = track
+                && !track.goes_on(version)
                 && *since < version
             {
                 self.follow_one(client, track, version, Some(client.socket_id()) != except);

@@ -350,3 +350,92 @@ proptest! {
         }
     }
 }
+
+/// One thing that happens to a connection, wherever its line ends.
+#[derive(Clone, Debug)]
+enum EchoTurn {
+    Send(usize),
+    Own(usize),
+    /// Another subscription takes the place of one.
+    Leave(usize),
+    /// So many milliseconds pass, and it is looked at; whether all has left.
+    Look(u64, bool),
+    /// The echo of a ping of late comes.
+    Echo(u64),
+    /// It is heard otherwise.
+    Hear,
+}
+
+fn turn() -> impl Strategy<Value = EchoTurn> {
+    prop_oneof![
+        8 => (0..3_usize).prop_map(EchoTurn::Send),
+        2 => (0..3_usize).prop_map(EchoTurn::Own),
+        1 => (0..3_usize).prop_map(EchoTurn::Leave),
+        4 => (0..3000_u64, any::<bool>()).prop_map(|(ms, left)| EchoTurn::Look(ms, left)),
+        1 => (0..70_u64).prop_map(EchoTurn::Echo),
+        1 => Just(EchoTurn::Hear),
+    ]
+}
+
+/// What is known of a connection's subscriptions, and the shortcut that its worker takes, or does not.
+struct FollowedConnection {
+    echoes: Echoes,
+    tracks: Vec<Rc<Track>>,
+    is_short: bool,
+}
+
+impl FollowedConnection {
+    fn new(is_short: bool) -> Self {
+        let tracks = (0..3).map(|n| track(&format!("c{n}"))).collect();
+        FollowedConnection { echoes: Echoes::new(Some(PACE)), tracks, is_short }
+    }
+
+    /// Returns what is seen of it from outside.
+    fn turn(&mut self, turn: &EchoTurn, last: u64, now: Instant) -> String {
+        let FollowedConnection { echoes, tracks, is_short } = self;
+        let goes_on = |track: &Rc<Track>| *is_short && track.goes_on(version(last));
+        let received = match turn {
+            EchoTurn::Send(n) | EchoTurn::Own(n) if goes_on(&tracks[*n]) => Vec::new(),
+            EchoTurn::Send(n) => {
+                echoes.sent(&tracks[*n], version(last));
+                Vec::new()
+            }
+            EchoTurn::Own(n) => {
+                echoes.passed(&tracks[*n], version(last));
+                Vec::new()
+            }
+            EchoTurn::Leave(n) => {
+                tracks[*n].end();
+                tracks[*n] = track(&format!("c{n}"));
+                Vec::new()
+            }
+            EchoTurn::Look(_, has_left) => {
+                let ping = echoes.look(now, *has_left);
+                return format!("{ping:?} {:?}", echoes.next_look(now));
+            }
+            EchoTurn::Echo(ago) => echoes.echoed(Payload::of(echoes.last.saturating_sub(*ago)).bytes()),
+            EchoTurn::Hear => echoes.taken_as_received(now),
+        };
+        format!("{:?} {:?}", named(&received), echoes.next_look(now))
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 300, ..Config::default() })]
+
+    /// The shortcut notes what is noted without it.
+    #[test]
+    fn a_track_that_goes_on_is_known_as_if_each_event_of_it_were_noted(
+        turns in prop::collection::vec(turn(), 1..300)
+    ) {
+        let (mut short, mut long) = (FollowedConnection::new(true), FollowedConnection::new(false));
+        let (times, mut now) = (Times(Instant::now()), 0);
+        for (last, turn) in (1..).zip(&turns) {
+            if let EchoTurn::Look(milliseconds, _) = turn {
+                now += milliseconds;
+            }
+            let seen = short.turn(turn, last, times.at(now));
+            prop_assert_eq!(seen, long.turn(turn, last, times.at(now)), "{:?}", turn);
+        }
+    }
+}
