@@ -13,6 +13,8 @@ pub(super) struct AppVideo {
     channels: Mutex<HashSet<ChannelName>>,
     /// There may be some.
     is_any: AtomicBool,
+    /// There have been some: publishers may go on to say what proves that they are those of a track.
+    has_been_any: AtomicBool,
     /// The app was removed: there will be no further ones.
     has_ended: AtomicBool,
     /// What they count with.
@@ -49,6 +51,7 @@ impl AppVideo {
         if may_be && !channels.contains(channel) {
             channels.insert(channel.clone());
             self.is_any.store(true, Ordering::Relaxed);
+            self.has_been_any.store(true, Ordering::Relaxed);
         }
         may_be
     }
@@ -58,6 +61,11 @@ impl AppVideo {
         let mut channels = self.channels.lock();
         channels.remove(channel);
         self.is_any.store(!channels.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Whether there have ever been some.
+    pub(super) fn has_been_any(&self) -> bool {
+        self.has_been_any.load(Ordering::Relaxed)
     }
 
     /// The channels that have tracks.

@@ -40,6 +40,8 @@ struct Changed<'t> {
     without_streams: Vec<Arc<AppState>>,
     /// Apps whose connections have a limit now, and had none.
     limited: Vec<Arc<AppState>>,
+    /// Apps that stay and are otherwise than before, with what they were.
+    changed: Vec<(Arc<AppState>, Arc<App>)>,
 }
 
 impl AppTable {
@@ -79,7 +81,7 @@ impl AppTable {
         let gone: Vec<Arc<AppState>> = removed.iter().filter_map(Weak::upgrade).collect();
         let gone: HashMap<&str, &AppState> = gone.iter().map(|state| (state.id(), &**state)).collect();
         let mut states = Vec::with_capacity(apps.len());
-        let (mut without_streams, mut limited) = (Vec::new(), Vec::new());
+        let (mut without_streams, mut limited, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for (app, listeners) in apps {
             let Some(settings) = registry.by_id(&app.id) else { continue };
             let state = match before.by_id(&app.id) {
@@ -96,6 +98,7 @@ impl AppTable {
             };
             if let Some(listeners) = listeners {
                 state.set_listeners(listeners);
+                changed.push((Arc::clone(&state), state.app().share()));
             }
             if state.app().http_streams && !settings.http_streams {
                 without_streams.push(Arc::clone(&state));
@@ -108,7 +111,7 @@ impl AppTable {
         }
         self.now.store(Arc::new(Apps::new(registry, states)));
         self.changes.send_modify(|changes| *changes += 1);
-        Ok(Changed { removed, before, without_streams, limited })
+        Ok(Changed { removed, before, without_streams, limited, changed })
     }
 }
 
@@ -139,12 +142,15 @@ impl Hub {
     /// # Errors
     /// If two apps share an id or a key. Nothing has changed then.
     pub fn set_apps(&self, apps: Vec<(App, Option<Listeners>)>) -> Result<(), DuplicateApp> {
-        let Changed { mut removed, before, without_streams, limited } =
+        let Changed { mut removed, before, without_streams, limited, changed } =
             self.apps.change(apps, self.next_version())?;
         // After the change: whoever was admitted before is closed by these commands, and nobody is admitted any more.
         let (code, reason) = (CloseCode::Unauthorized, "HTTP streams were switched off");
         for app in without_streams.iter().map(|state| state.index()) {
             self.mailboxes.post_to_all(|| WorkerCommand::CloseStreams { app, code, reason });
+        }
+        for (state, before) in changed {
+            self.tracks_changed(&state, &before);
         }
         for state in limited {
             self.sockets.tell_counted(state.index(), |count| self.tell_connections(&state, count));

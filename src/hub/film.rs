@@ -8,6 +8,7 @@ use std::time::Instant;
 use dashmap::mapref::entry::Entry;
 use tracing::{debug, trace};
 
+use crate::app::App;
 use crate::channel::{Channel, ChannelVersion, NodeId};
 use crate::connection::Refusal;
 use crate::event::{AcceptedEvent, ForwardedFrom, Source};
@@ -21,6 +22,7 @@ use crate::video::{
     TakenMessage, TakingTerms, ToFilmer, TrackRequest,
 };
 
+use super::mailbox::WorkerCommand;
 use super::{AppState, Bus, Hub, NodeVideo, Outgoing, Refused, Worker};
 
 /// What has become of an event that came as a binary message.
@@ -63,7 +65,7 @@ impl Hub {
         (event, binary): (&'e AcceptedEvent<'_>, &'e BinaryPayload<'_>),
         except: Option<SocketId>,
     ) -> Filmed<'e> {
-        if !event.is_of_track() || !app.app().carries_tracks() {
+        if !event.is_of_track() || !(app.app().carries_tracks() || app.video.has_been_any()) {
             return Filmed::Ordinary(None);
         }
         if app.app().video(channel).is_none() {
@@ -407,9 +409,40 @@ impl Hub {
     }
 
     fn look_after_tracks(&self, app: &AppState, channel: ChannelName, now: Instant) {
-        let is_video = app.app().video(&channel).is_some();
-        let is_connected = |socket| is_video && self.sockets.worker_of(app.index(), socket).is_some();
+        if app.app().video(&channel).is_none() {
+            return self.keep_tracks(app, channel, |tracks| *tracks = ChannelTracks::default());
+        }
+        let is_connected = |socket| self.sockets.worker_of(app.index(), socket).is_some();
         self.keep_tracks(app, channel, |tracks| tracks.sweep(now, &is_connected));
+    }
+
+    /// The settings of an app have changed, or its listeners. What is kept of channels that carry no tracks any more goes, streams of
+    /// them end, and who may film no longer has to show within some seconds that it does.
+    pub(super) fn tracks_changed(&self, app: &AppState, before: &App) {
+        if !before.carries_tracks() {
+            return;
+        }
+        let (after, now) = (app.app(), app.clock().now());
+        for channel in app.video.channels() {
+            let [earlier, later] =
+                [before, &*after].map(|app| app.video(&channel).map(|settings| &settings.publishers));
+            let may_be_refused = |source: &ChannelName, event: &str| {
+                if *source == channel {
+                    earlier != later
+                } else {
+                    !app.is_listened_to(Some(source.as_str()), event)
+                }
+            };
+            if let Some(mut entry) = app.channels.get_mut(&channel)
+                && let Some(tracks) = entry.tracks_mut()
+            {
+                tracks.doubt(&may_be_refused, now);
+            }
+            self.look_after_tracks(app, channel.clone(), now);
+        }
+        if before.channels != after.channels {
+            self.mailboxes.post_to_all(|| WorkerCommand::LookAtStreams { app: app.index() });
+        }
     }
 
     /// Forgets all tracks of an app that was removed.

@@ -63,6 +63,8 @@ pub(super) enum WorkerCommand {
     CloseApp { app: AppIndex, code: CloseCode, reason: &'static str },
     /// End every stream over HTTP of an app.
     CloseStreams { app: AppIndex, code: CloseCode, reason: &'static str },
+    /// Have every stream over HTTP of an app look whether it goes on.
+    LookAtStreams { app: AppIndex },
     /// Do what a fault injector asks for.
     Injected { app: AppIndex, injection: Injection },
     /// End every connection, politely.
@@ -102,6 +104,7 @@ impl WorkerCommand {
             | WorkerCommand::Describe { .. }
             | WorkerCommand::CloseApp { .. }
             | WorkerCommand::CloseStreams { .. }
+            | WorkerCommand::LookAtStreams { .. }
             | WorkerCommand::Relieved
             | WorkerCommand::Drain { .. }
             | WorkerCommand::DrainSome { .. }

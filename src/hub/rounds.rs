@@ -23,6 +23,8 @@ pub(super) enum SharedSignal {
     Close(CloseCode, &'static str),
     /// To end, if it is a stream over HTTP.
     CloseStream(CloseCode, &'static str),
+    /// To look whether it goes on, if it is a stream over HTTP.
+    LookAtStream,
     /// A time has come that they wait for.
     Timer,
 }
@@ -74,7 +76,8 @@ impl SharedSignal {
             SharedSignal::CloseStream(code, reason) if client.is_stream() => {
                 client.signal_close(code.into(), reason.into())
             }
-            SharedSignal::CloseStream(..) => {}
+            SharedSignal::LookAtStream if client.is_stream() => client.wake(),
+            SharedSignal::CloseStream(..) | SharedSignal::LookAtStream => {}
             SharedSignal::Timer => client.signal_timer(),
         }
     }

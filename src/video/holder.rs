@@ -42,6 +42,8 @@ pub(super) struct TrackHolder {
     since: Instant,
     /// Since when it is known to have gone; of what is no client of this node, when it was last heard.
     gone_since: Option<Instant>,
+    /// Since when it may be a client that may film no longer.
+    in_doubt_since: Option<Instant>,
     displaced: Vec<SocketId>,
     moves: TrackMoves,
     /// Other nodes have been told of it, if it is theirs to know.
@@ -143,6 +145,7 @@ impl TrackHolder {
             publisher,
             since: now,
             gone_since,
+            in_doubt_since: None,
             displaced: Vec::new(),
             moves: TrackMoves::default(),
             is_told: false,
@@ -197,11 +200,14 @@ impl TrackHolder {
             }
             (Filmer::Client { socket, .. }, HolderPlace::Client(holder)) if *socket == holder.socket => {
                 self.gone_since = None;
+                // What was judged by the settings before has come by then.
+                self.in_doubt_since = self.in_doubt_since.filter(|since| *since + CROSSES_WITHIN > now);
                 return HoldClaim::Own;
             }
             _ => {}
         }
-        if self.has_gone(now, is_connected) {
+        let is_from_elsewhere = matches!(filmer, Filmer::Elsewhere { .. });
+        if self.has_gone(now, is_connected) || is_from_elsewhere && self.is_doubtful(now) {
             return HoldClaim::Free;
         }
         let may_return = match filmer {
@@ -224,6 +230,7 @@ impl TrackHolder {
     pub(super) fn has_to_be_told_again(&mut self, now: Instant) -> bool {
         let is_due = self.client().is_some()
             && self.since + CROSSES_WITHIN <= now
+            && !self.is_doubtful(now)
             && self.told_again_at.is_none_or(|at| at + CROSSES_WITHIN <= now);
         if is_due {
             self.told_again_at = Some(now);
@@ -258,7 +265,9 @@ impl TrackHolder {
             (HolderPlace::Elsewhere(node), true) if from < *node && !is_earlier => Rivalry::Yields,
             // Whoever has filmed there for longer says so itself.
             (HolderPlace::Elsewhere(_), _) => Rivalry::Stays,
-            (HolderPlace::Client(_), _) if claim.is_older || is_later => Rivalry::Yields,
+            (HolderPlace::Client(_), _) if claim.is_older || is_later || self.is_doubtful(now) => {
+                Rivalry::Yields
+            }
             (HolderPlace::Client(_), true) if from < own && !is_earlier => Rivalry::Yields,
             (HolderPlace::Client(_), true) if is_same => Rivalry::Stays,
             // It has gone there.
@@ -275,6 +284,7 @@ impl TrackHolder {
         self.place = HolderPlace::Elsewhere(node);
         (self.publisher, self.user_id) = (claim.publisher.clone(), claim.user_id.as_deref().map(Arc::from));
         self.moves = claim.moves;
+        self.in_doubt_since = None;
         (self.since, self.gone_since) = (now, now.checked_sub(HELD_FOR - kept_for).or(Some(now)));
     }
 
@@ -313,6 +323,17 @@ impl TrackHolder {
         }
     }
 
+    /// Whether it may be a client that may film no longer, of which nothing has come since the settings have changed: no other node
+    /// is to believe in it.
+    fn is_doubtful(&self, now: Instant) -> bool {
+        self.in_doubt_since.is_some_and(|since| since + CROSSES_WITHIN <= now)
+    }
+
+    /// It may be a client that may film no longer: what it sends will tell.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        self.in_doubt_since = Some(now);
+    }
+
     /// Whether it has gone, and its time is over.
     pub(super) fn has_gone(&mut self, now: Instant, is_connected: &dyn Fn(SocketId) -> bool) -> bool {
         if let HolderPlace::Client(client) = &self.place
@@ -321,6 +342,7 @@ impl TrackHolder {
         {
             self.gone_since = Some(now);
         }
-        self.gone_since.is_some_and(|since| since + HELD_FOR <= now)
+        let since = [self.gone_since, self.in_doubt_since];
+        since.into_iter().flatten().any(|since| since + HELD_FOR <= now)
     }
 }

@@ -370,6 +370,52 @@ fn whoever_holds_a_track_keeps_it_until_five_seconds_after_it_has_gone() {
 }
 
 #[test]
+fn who_may_film_no_longer_holds_a_track_for_five_seconds_more() {
+    let camera = channel();
+    let source = ChannelName::parse("private-source", 164).unwrap();
+    let client = |n| Filmer::Client { socket: socket(n), user_id: None, channel: &camera, event: "frame" };
+    let behind = Filmer::Client { socket: socket(1), user_id: None, channel: &source, event: "frame" };
+    let key = |n| members(n, true, Rendition::Full, 0);
+    let filmed_by = |filmer: &Filmer<'_>| {
+        let mut filming = Filming::new();
+        filming.send(filmer, &key(1), true).unwrap();
+        filming
+    };
+    let doubt = |filming: &mut Filming, refused: &ChannelName| {
+        filming.tracks.doubt(&|channel, event| channel == refused && event == "frame", filming.now);
+    };
+    for (filmer, at) in [(&client(1), &camera), (&behind, &source)] {
+        let mut filming = filmed_by(filmer);
+        doubt(&mut filming, at);
+        // What was on its way through the broker says nothing.
+        filming.at(999).send(filmer, &key(2), true).unwrap();
+        assert!(filming.at(4_000).send(&client(2), &key(1), true).is_err());
+        assert!(filming.at(1).send(&client(2), &key(1), true).is_ok(), "although it is connected");
+        let mut filming = filmed_by(filmer);
+        doubt(&mut filming, at);
+        filming.at(1_000).send(filmer, &key(2), true).unwrap();
+        let now = filming.at(60_000).now;
+        filming.tracks.sweep(now, &|_| true);
+        assert!(filming.send(&client(2), &key(1), true).is_err(), "it films still");
+    }
+    // Other nodes hear of the change as well, and know who may film.
+    let mut filming = filmed_by(&client(1));
+    doubt(&mut filming, &camera);
+    assert!(filming.at(999).send(&ON_A, &key(1), true).is_err());
+    assert!(filming.at(1).send(&ON_A, &key(1), true).is_ok());
+    let mut filming = filmed_by(&client(1));
+    doubt(filming.at(1_000), &camera);
+    let (now, nodes) = (filming.at(1_000).now, (OtherNode(0xb), OtherNode(1)));
+    let of = TrackRequest { event: "client-video".into(), track: "".into() };
+    assert_eq!(filming.tracks.refused_elsewhere(nodes, (TrackKind::Pictures, &of), now), None);
+    filming.tracks.claimed_elsewhere(nodes, &claim("other", 0), now, &|_| true);
+    assert!(filming.send(&client(1), &key(2), true).is_err());
+    let mut filming = filmed_by(&client(1));
+    doubt(&mut filming, &source);
+    assert!(filming.at(60_000).send(&client(2), &key(1), true).is_err(), "nothing of it has changed");
+}
+
+#[test]
 fn a_publisher_that_comes_back_takes_its_track_over_with_a_key_frame_and_only_once() {
     let camera = channel();
     let user = "ann".into();

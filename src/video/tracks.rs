@@ -246,6 +246,16 @@ impl ChannelTracks {
         self.tracks.iter_mut().for_each(|track| track.holder.left(socket, channel, now));
     }
 
+    /// The settings have changed: clients of which this says so, by the channel on which they send and what, may film no longer,
+    /// as far as is known. What they film is theirs for as long as that of holders that have gone, unless more of it comes.
+    pub(crate) fn doubt(&mut self, may_be_refused: &dyn Fn(&ChannelName, &str) -> bool, now: Instant) {
+        for track in &mut self.tracks {
+            if track.holder.client().is_some_and(|client| may_be_refused(&client.channel, &client.event)) {
+                track.holder.doubt(now);
+            }
+        }
+    }
+
     /// Forgets the tracks whose holders have gone.
     pub(crate) fn sweep(&mut self, now: Instant, is_connected: &dyn Fn(SocketId) -> bool) {
         self.tracks.retain_mut(|track| !track.holder.has_gone(now, is_connected));

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::track::{BinaryMessage, SeenFrame, TrackChecker, members};
-use heliostat_protocol_tests::{Message, Node, Setup, Socket, patience};
+use heliostat_protocol_tests::{Message, Node, Setup, Socket, keep_pace, patience, standstill};
 use serde_json::{Value, json};
 
 use crate::Trio;
@@ -107,8 +107,12 @@ fn film(socket: &mut Socket, channel: &str, members: &Value) {
 
 /// A frame of who calls itself so.
 fn of_tab(sequence: u64, is_key: bool) -> Value {
+    called("a tab", sequence, is_key)
+}
+
+fn called(name: &str, sequence: u64, is_key: bool) -> Value {
     let mut members = members(sequence, is_key);
-    members["publisher"] = json!("a tab");
+    members["publisher"] = json!(name);
     members
 }
 
@@ -355,4 +359,126 @@ fn a_second_claimant_on_a_node_without_viewers_is_refused() {
     send(&mut holder, &members(number, true));
     viewer.await_frame(number);
     assert!(viewer.frames.iter().all(|frame| frame.sequence < 1000), "nobody is shown what the other sent");
+}
+
+/// A camera of 50 frames each second, of which each 25th is a key frame, and each that is asked for.
+struct Camera {
+    socket: Socket,
+    name: &'static str,
+    number: u64,
+    is_wanted: bool,
+    errors: Vec<Message>,
+}
+
+impl Camera {
+    fn new(socket: Socket, name: &'static str, number: u64) -> Camera {
+        Camera { socket, name, number, is_wanted: true, errors: Vec::new() }
+    }
+
+    /// Films so many frames, and does something after each.
+    fn film(&mut self, channel: &str, frames: u32, mut then: impl FnMut(u64)) {
+        let begun = Instant::now();
+        for n in 1..=frames {
+            self.number += 1;
+            let is_key = std::mem::take(&mut self.is_wanted) || self.number.is_multiple_of(25);
+            film(&mut self.socket, channel, &called(self.name, self.number, is_key));
+            let (keys, errors) = asked(&mut self.socket);
+            self.is_wanted = keys > 0;
+            self.errors.extend(errors);
+            then(self.number);
+            keep_pace(begun + Duration::from_millis(20) * n);
+        }
+    }
+}
+
+/// The same with another setting for all apps, and another app.
+fn with_other_settings(apps: &str) -> String {
+    let other = "[[apps]]\nid = \"7\"\nkey = \"seven\"\nsecret = \"seven-secret\"\n";
+    format!(
+        "{}{other}",
+        apps.replace("client_events = true", "client_events = true\nsubscription_count = true")
+    )
+}
+
+#[track_caller]
+fn reload(trio: &Trio, node: &Node, apps: &str) {
+    let configuration = trio.setup.clone().apps(apps).configuration(&node.name);
+    let reloaded = node.broker().reload(&configuration);
+    assert!(reloaded.status.success(), "{reloaded:?}");
+}
+
+/// A node may be reloaded while somebody films there or watches: nobody is sent what it cannot decode, and nobody misses more than what comes
+/// from one key frame to the next.
+///
+/// Proves: video.
+#[test]
+fn reloads_disturb_no_film() {
+    let trio = Trio::own(filming);
+    let [a, b, _] = &trio.nodes;
+    let channel = "presence-camera";
+    standstill::watch();
+    let mut camera = Camera::new(member(a, channel, "ann"), "a tab", 0);
+    let mut viewers = [a, b].map(|node| Watching::on(node, channel, "v"));
+    camera.film(channel, 1, |_| ());
+    viewers.iter_mut().for_each(|viewer| viewer.await_frame(1));
+    let began = Instant::now();
+    let (others, trio) = (with_other_settings(FILMING), &trio);
+    std::thread::scope(|scope| {
+        camera.film(channel, 150, |number| {
+            let (nodes, apps): (&[&Node], &str) = match number {
+                30 => (&[a], &others),
+                60 => (&[b], &others),
+                90 => (&[b, a], FILMING),
+                _ => (&[], ""),
+            };
+            if !nodes.is_empty() {
+                let nodes = nodes.to_vec();
+                scope.spawn(move || nodes.into_iter().for_each(|node| reload(trio, node, apps)));
+            }
+            viewers.iter_mut().for_each(Watching::look);
+        });
+    });
+    assert!(camera.errors.is_empty(), "{:?}", camera.errors);
+    camera.is_wanted = true;
+    camera.film(channel, 1, |_| ());
+    for viewer in &mut viewers {
+        viewer.await_frame(camera.number);
+        let seen = viewer.frames.iter().map(|frame| frame.sequence).collect::<Vec<_>>();
+        let longest = seen.windows(2).map(|two| two[1] - two[0]).max();
+        let stood = standstill::longest(began, Instant::now());
+        assert!(longest <= Some(25) || stood.is_some(), "{longest:?} of {seen:?}");
+    }
+}
+
+/// A reload after which a holder may film no longer is told it with its next frame, and five seconds later somebody else films, on any node.
+///
+/// Proves: video.
+#[test]
+fn who_may_film_no_longer_is_told_and_its_track_ends() {
+    let trio = Trio::own(filming);
+    let [a, b, _] = &trio.nodes;
+    let channel = "presence-camera";
+    let (mut first, mut second) = (member(a, channel, "ann"), member(b, channel, "bob"));
+    let mut viewers = [a, b].map(|node| Watching::on(node, channel, "v"));
+    film(&mut first, channel, &of_tab(1, true));
+    viewers.iter_mut().for_each(|viewer| viewer.await_frame(1));
+    let apps = FILMING.replace("\"ann\", ", "");
+    [a, b].iter().for_each(|node| reload(&trio, node, &apps));
+    film(&mut first, channel, &of_tab(2, false));
+    let refusal = "Track message rejected: only its publishers and pipes may send tracks on presence-camera";
+    until("it is told", || asked(&mut first).1.iter().any(|error| error.data["message"] == refusal));
+    let mut number = 100;
+    until("somebody else is seen", || {
+        number += 2;
+        film(&mut second, channel, &members(number - 1, true));
+        film(&mut second, channel, &members(number, false));
+        viewers.iter_mut().for_each(Watching::look);
+        // What it had sent before it held the track is not shown to anybody.
+        viewers.iter().all(|viewer| viewer.last() > Some(100))
+    });
+    let mut on_b = Watching::on(b, channel, "late");
+    number += 1;
+    film(&mut second, channel, &members(number, true));
+    on_b.await_frame(number);
+    viewers.iter_mut().for_each(|viewer| viewer.await_frame(number));
 }

@@ -106,6 +106,7 @@ mod versions;
 mod video;
 mod video_lines;
 mod video_paths;
+mod video_reload;
 mod video_renditions;
 mod video_strangers;
 mod watchlists;

@@ -19,13 +19,17 @@ const HELD: Duration = Duration::from_millis(200);
 
 /// A broker with a channel that clients film on through a rule.
 fn broker(more: &str) -> Option<Target> {
+    Target::own(&configuration(more))
+}
+
+fn configuration(more: &str) -> String {
     let limits = "client_events = true\nhttp_streams = true\nlimits = { client_events_per_second = 1000 }";
     let app = MAIN_APP.replace("client_events = true", limits);
     let rules = ["picture", "voice"].map(|event| {
         format!("[[apps.pipe]]\nfrom = 'stream'\nevent = '{event}'\nto = 'my-camera'\nas = '{event}'\n")
     });
     let channel = "[[apps.channels]]\npattern = '*-camera'\ndelivery = 'video'\n";
-    Target::own(&format!("{more}{app}{channel}{}", rules.concat()))
+    format!("{more}{app}{channel}{}", rules.concat())
 }
 
 fn publisher(target: &Target) -> Socket {
@@ -342,4 +346,39 @@ fn whatever_is_filmed_comes_of_it_a_sound_file() {
     let sent: Vec<u64> = sequences(&webm).into_iter().map(|(sequence, _)| sequence).collect();
     assert_eq!(sent, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(webm.clusters, 4, "the other size goes on, the other codec does not");
+}
+
+/// A reload that takes away what makes it one ends a stream at once, with what has come of it, and one whose beginning is still
+/// awaited as well.
+///
+/// Proves: video.
+#[test]
+fn streams_end_with_what_makes_them() {
+    let before = configuration("");
+    for (what, after, status) in [
+        ("the channel carries tracks", before.replace("delivery = 'video'\n", "delivery = 'every'\n"), 400),
+        ("there are streams", before.replace("http_streams = true", "http_streams = false"), 403),
+        ("there is the app", "[[apps]]\nid = '7'\nkey = 'seven'\nsecret = 'seven-secret'\n".to_owned(), 403),
+    ] {
+        let Some(target) = Target::own(&before) else { return };
+        let mut publisher = publisher(&target);
+        let mut stream = ask(&target, "?sound=none");
+        let mut waiting = ask(&target, "?event=other");
+        for (sequence, ms) in [(1, 0), (2, 40)] {
+            let members = picture("vp8", sequence, ms, sequence == 1);
+            film(&mut publisher, "picture", &members, &content(sequence, 100));
+        }
+        assert_eq!(stream.begin().unwrap().status, 200);
+        let mut bytes = Vec::new();
+        read_on(&mut stream, &mut bytes, Some(&content(2, 100)));
+        let reloaded = target.broker().unwrap().reload(&after);
+        assert!(reloaded.status.success(), "{reloaded:?}");
+        // Nothing more is filmed, so that nothing but the reload can end it.
+        match stream.piece(patience()) {
+            Piece::End => {}
+            other => panic!("{what} no more: expected the end of the stream, got {other:?}"),
+        }
+        assert_eq!(sequences(&Webm::read(&bytes).unwrap()), [(1, true), (2, false)], "{what} no more");
+        assert_eq!(waiting.begin().unwrap().status, status, "{what} no more");
+    }
 }

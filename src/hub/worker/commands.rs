@@ -107,6 +107,9 @@ impl Worker {
             WorkerCommand::CloseStreams { app, code, reason } => {
                 self.begin_round(SharedSignal::CloseStream(code, reason), Some(app), room);
             }
+            WorkerCommand::LookAtStreams { app } => {
+                self.begin_round(SharedSignal::LookAtStream, Some(app), room);
+            }
             WorkerCommand::Injected { app, injection } => self.inject(app, injection, room),
             // The turn that it brings is all that is needed.
             WorkerCommand::Relieved => {}

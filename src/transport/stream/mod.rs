@@ -101,7 +101,7 @@ pub(crate) async fn open(
                 WebmPictures::Of(pictures) => Some(pictures.clone()),
                 WebmPictures::First | WebmPictures::Named(_) => None,
             };
-            let encoder = Webm::new(&app, tracks);
+            let encoder = Webm::new(&app, &channel, tracks);
             subscribe(worker, app, (channel, Wanted::Nothing), request, (encoder, pictures)).await
         }
     }

@@ -23,12 +23,19 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Writes the tracks that were asked for.
 pub(super) struct Webm {
     app: Arc<AppState>,
+    channel: ChannelName,
     writer: RefCell<WebmWriter>,
 }
 
 impl Webm {
-    pub(super) fn new(app: &Arc<AppState>, tracks: WebmTracks) -> Self {
-        Webm { app: Arc::clone(app), writer: RefCell::new(WebmWriter::new(tracks)) }
+    pub(super) fn new(app: &Arc<AppState>, channel: &ChannelName, tracks: WebmTracks) -> Self {
+        let (app, channel) = (Arc::clone(app), channel.clone());
+        Webm { app, channel, writer: RefCell::new(WebmWriter::new(tracks)) }
+    }
+
+    /// Whether the channel carries tracks, as it did in the beginning. Where it does not what comes is no film any more.
+    fn has_tracks(&self) -> bool {
+        self.app.app().video(&self.channel).is_some()
     }
 }
 
@@ -81,6 +88,9 @@ impl Transport for Webm {
 
     fn write(&self, outbox: &mut Outbox, context: &mut Context<'_>) -> io::Result<Written> {
         let mut writer = self.writer.borrow_mut();
+        if !self.has_tracks() {
+            writer.lose_channel();
+        }
         while writer.ready_bytes() < CHUNK_BYTES && writer.over().is_none() {
             let Some(frame) = outbox.pop() else { break };
             if frame.is_binary()
@@ -111,12 +121,17 @@ impl StreamEncoder for Webm {
         match writer.over() {
             _ if writer.has_begun() => Opening::Now,
             Some(WebmEnd::Codec(codec)) => Opening::Never(ApiError::TrackCodec(codec.clone())),
+            _ if !self.has_tracks() => Opening::Never(ApiError::NoVideoChannel),
             _ => Opening::Later,
         }
     }
 
     fn pass(&self, now: Instant) {
-        self.writer.borrow_mut().pass(now);
+        let mut writer = self.writer.borrow_mut();
+        writer.pass(now);
+        if !self.has_tracks() {
+            writer.lose_channel();
+        }
     }
 
     fn next(&self) -> Option<Bytes> {

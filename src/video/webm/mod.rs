@@ -81,6 +81,9 @@ pub(crate) enum WebmEnd {
     /// The pictures are in another codec now.
     #[error("the track is in another codec now")]
     CodecChanged,
+    /// A reload has made another kind of channel of it.
+    #[error("the channel carries no tracks any more")]
+    NoTracks,
 }
 
 /// What is written at present.
@@ -271,6 +274,13 @@ impl WebmWriter {
     /// Nothing more will come: writes what waits.
     pub(crate) fn finish(&mut self) {
         self.write_blocks(None);
+    }
+
+    /// The channel carries no tracks any more, and what comes on it need not be one that can be decoded.
+    pub(crate) fn lose_channel(&mut self) {
+        if self.over().is_none() {
+            self.end(WebmEnd::NoTracks);
+        }
     }
 
     fn end(&mut self, end: WebmEnd) {
