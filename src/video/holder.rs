@@ -50,6 +50,18 @@ pub(super) struct TrackHolder {
     is_told: bool,
     /// When another node, which does not seem to know of it, was told again.
     told_again_at: Option<Instant>,
+    /// When others were told that it has filmed for longer than they.
+    said_older_at: Option<Instant>,
+    /// What comes from another node while nothing comes of it.
+    rival: Option<RivalNode>,
+}
+
+/// A node from which something comes of a track that is held on another one, of which nothing comes meanwhile.
+#[derive(Clone, Copy, Debug)]
+struct RivalNode {
+    node: OtherNode,
+    since: Instant,
+    last: Instant,
 }
 
 /// Where the holder of a track is.
@@ -90,6 +102,8 @@ pub(super) enum HoldClaim {
     Own,
     /// It is the holder's, on another connection.
     Returns,
+    /// Nothing comes of the holder, and this comes from another node as if there were none.
+    Succeeds,
     /// The holder has gone for good.
     Free,
     /// It is somebody else's.
@@ -150,6 +164,8 @@ impl TrackHolder {
             moves: TrackMoves::default(),
             is_told: false,
             told_again_at: None,
+            said_older_at: None,
+            rival: None,
         }
     }
 
@@ -190,7 +206,7 @@ impl TrackHolder {
                 return HoldClaim::Own;
             }
             (Filmer::Elsewhere { node, .. }, HolderPlace::Elsewhere(holder)) if node == holder => {
-                self.gone_since = Some(now);
+                (self.gone_since, self.rival) = (Some(now), None);
                 if message.is_key {
                     // That node has judged who may take over there, and it may be another one.
                     self.publisher.clone_from(&message.publisher);
@@ -217,7 +233,25 @@ impl TrackHolder {
         };
         let is_user = filmer.user_id().is_some_and(|id| self.user_id.as_deref() == Some(id));
         let is_publisher = message.publisher.is_some() && message.publisher == self.publisher;
-        if may_return && (is_user || is_publisher) { HoldClaim::Returns } else { HoldClaim::Held }
+        if may_return && (is_user || is_publisher) {
+            HoldClaim::Returns
+        } else if self.has_lost_to(filmer, now) {
+            HoldClaim::Succeeds
+        } else {
+            HoldClaim::Held
+        }
+    }
+
+    /// Whether this comes from a node that goes on to send the track while the holder's node does not. Nodes whose clients film
+    /// agree on who goes on, and this one may not have heard of it.
+    fn has_lost_to(&mut self, filmer: &Filmer<'_>, now: Instant) -> bool {
+        let (Filmer::Elsewhere { node, .. }, HolderPlace::Elsewhere(_)) = (filmer, &self.place) else {
+            return false;
+        };
+        let goes_on = |rival: &RivalNode| rival.node == *node && rival.last + CROSSES_WITHIN > now;
+        let since = self.rival.filter(goes_on).map_or(now, |rival| rival.since);
+        self.rival = Some(RivalNode { node: *node, since, last: now });
+        since + CROSSES_WITHIN <= now
     }
 
     /// A client of this node holds it from now on, and other nodes have not been told of that.
@@ -236,6 +270,20 @@ impl TrackHolder {
             self.told_again_at = Some(now);
         }
         is_due
+    }
+
+    /// What another node is told of it: that it has filmed for longer, where that is so or is to count as so.
+    pub(super) fn claim_against(
+        &mut self,
+        name: &TrackName,
+        kind: TrackKind,
+        is_older: bool,
+        now: Instant,
+    ) -> Box<FilmingClaim> {
+        if is_older {
+            self.said_older_at = Some(now);
+        }
+        self.claim_of(name, kind, is_older)
     }
 
     /// What other nodes are told of it.
@@ -258,6 +306,9 @@ impl TrackHolder {
         let is_later = is_same && claim.moves.is_ahead_of(self.moves);
         let is_earlier = is_same && self.moves.is_ahead_of(claim.moves);
         let has_just_begun = self.since + CROSSES_WITHIN > now;
+        // Where both say so, the same one of them goes on for both.
+        let says_older_too =
+            own < from && self.said_older_at.is_some_and(|said_at| said_at + CROSSES_WITHIN > now);
         match (&self.place, has_just_begun) {
             (HolderPlace::Backend, _) => Rivalry::Stays,
             (HolderPlace::Elsewhere(node), _) if *node == from => Rivalry::Stays,
@@ -265,9 +316,9 @@ impl TrackHolder {
             (HolderPlace::Elsewhere(node), true) if from < *node && !is_earlier => Rivalry::Yields,
             // Whoever has filmed there for longer says so itself.
             (HolderPlace::Elsewhere(_), _) => Rivalry::Stays,
-            (HolderPlace::Client(_), _) if claim.is_older || is_later || self.is_doubtful(now) => {
-                Rivalry::Yields
-            }
+            (HolderPlace::Client(_), _) if is_later || self.is_doubtful(now) => Rivalry::Yields,
+            (HolderPlace::Client(_), _) if claim.is_older && says_older_too => Rivalry::Stays,
+            (HolderPlace::Client(_), _) if claim.is_older => Rivalry::Yields,
             (HolderPlace::Client(_), true) if from < own && !is_earlier => Rivalry::Yields,
             (HolderPlace::Client(_), true) if is_same => Rivalry::Stays,
             // It has gone there.
@@ -284,7 +335,7 @@ impl TrackHolder {
         self.place = HolderPlace::Elsewhere(node);
         (self.publisher, self.user_id) = (claim.publisher.clone(), claim.user_id.as_deref().map(Arc::from));
         self.moves = claim.moves;
-        self.in_doubt_since = None;
+        (self.in_doubt_since, self.rival) = (None, None);
         (self.since, self.gone_since) = (now, now.checked_sub(HELD_FOR - kept_for).or(Some(now)));
     }
 
@@ -303,6 +354,12 @@ impl TrackHolder {
             }
             self.displaced.push(client.socket);
         }
+    }
+
+    /// Who films on another node holds it from now on.
+    pub(super) fn give_up_to(&mut self, filmer: &Filmer<'_>, message: &TrackMessage, now: Instant) {
+        let displaced = std::mem::take(&mut self.displaced);
+        *self = TrackHolder { displaced, ..TrackHolder::new(filmer, message, now) };
     }
 
     /// The same publisher holds it on another connection.

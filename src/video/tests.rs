@@ -789,6 +789,79 @@ fn two_who_have_not_heard_of_each_other_do_so_by_what_they_film() {
 }
 
 #[test]
+fn who_goes_on_to_film_on_another_node_is_followed_where_nothing_comes_of_the_holder() {
+    let begun = || {
+        let mut filming = Filming::new();
+        filming.send(&ON_B, &of_tab(1, true), true).unwrap();
+        filming
+    };
+    let stranger = |n, is_key| members(n, is_key, Rendition::Full, 0);
+    // B has given way to A, which nobody has told to this node.
+    let mut filming = begun();
+    for n in 1..5 {
+        assert!(filming.at(250).send(&ON_A, &stranger(n, n == 4), true).is_err(), "it may be on its way");
+    }
+    let taken = filming.at(250).send(&ON_A, &stranger(5, false), true).unwrap();
+    let [ToFilmer::Node(OtherNode(0xa), _)] = &taken.told[..] else { panic!("{:?}", taken.told) };
+    assert!(taken.frame.is_none(), "it begins with a key frame, for which it is asked");
+    assert!(filming.send(&ON_A, &stranger(6, true), true).unwrap().frame.is_some());
+    assert!(filming.send(&ON_B, &of_tab(2, true), true).is_err());
+    // While something comes of the holder it is the holder.
+    let mut filming = begun();
+    for n in 1..20 {
+        assert!(filming.at(250).send(&ON_A, &stranger(n, true), true).is_err());
+        filming.send(&ON_B, &of_tab(n + 1, false), true).unwrap();
+    }
+    // One that pauses is none that somebody comes for now and then, or several at a time.
+    let mut filming = begun();
+    for n in 1..5 {
+        assert!(filming.at(1_000).send(&ON_A, &stranger(n, true), true).is_err());
+    }
+    let on_c = Filmer::Elsewhere { node: OtherNode(0xc), user_id: None };
+    let mut filming = begun();
+    for n in 1..9 {
+        for other in [&ON_A, &on_c] {
+            assert!(filming.at(250).send(other, &stranger(n, true), true).is_err());
+        }
+    }
+}
+
+#[test]
+fn of_two_who_both_say_that_they_are_older_one_goes_on() {
+    let camera = channel();
+    let here = Filmer::Client { socket: socket(1), user_id: None, channel: &camera, event: "client-video" };
+    let of = TrackRequest { event: "client-video".into(), track: "".into() };
+    let older = FilmingClaim { is_older: true, ..claim("other", 0) };
+    for (own, says_so, goes_on) in
+        [(1, true, true), (0xf, true, false), (1, false, false), (0xf, false, false)]
+    {
+        let nodes = (OtherNode(0xb), OtherNode(own));
+        let mut filming = Filming::new();
+        filming.send(&here, &of_tab(1, true), true).unwrap();
+        filming.at(1_000);
+        if says_so {
+            // To the one on the node with the higher id it says so by what it refuses, to any by what that one says.
+            let now = filming.now;
+            filming.tracks.refused_elsewhere(nodes, (TrackKind::Pictures, &of), now);
+            filming.tracks.claimed_elsewhere(nodes, &claim("other", 0), now, &|_| true);
+        }
+        let now = filming.now;
+        filming.tracks.claimed_elsewhere(nodes, &older, now, &|_| true);
+        let taken = filming.send(&here, &of_tab(2, false), true);
+        assert_eq!(taken.is_ok(), goes_on, "{own}, which has said so: {says_so}");
+    }
+    // What was said long ago was heard.
+    let nodes = (OtherNode(0xb), OtherNode(1));
+    let mut filming = Filming::new();
+    filming.send(&here, &of_tab(1, true), true).unwrap();
+    let now = filming.at(1_000).now;
+    filming.tracks.claimed_elsewhere(nodes, &claim("other", 0), now, &|_| true);
+    let now = filming.at(1_000).now;
+    filming.tracks.claimed_elsewhere(nodes, &older, now, &|_| true);
+    assert!(filming.send(&here, &of_tab(2, false), true).is_err());
+}
+
+#[test]
 fn moves_begin_anew() {
     let after = |moves: u8| TrackMoves::new(moves);
     assert!(

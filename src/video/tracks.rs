@@ -214,7 +214,7 @@ impl ChannelTracks {
                 None
             }
             Rivalry::StaysAndSays => {
-                let own = track.holder.claim_of(&track.name, track.kind, true);
+                let own = track.holder.claim_against(&track.name, track.kind, true, now);
                 Some(ToFilmer::Claim(Some(node), own))
             }
             Rivalry::Yields => {
@@ -238,7 +238,10 @@ impl ChannelTracks {
         let is_same = |track: &&mut HeldTrack| track.kind == kind && of.is_of(&track.name);
         let track = self.tracks.iter_mut().find(is_same)?;
         let claim = track.holder.has_to_be_told_again(now);
-        claim.then(|| ToFilmer::Claim(Some(node), track.holder.claim_of(&track.name, kind, own < node)))
+        claim.then(|| {
+            let claim = track.holder.claim_against(&track.name, kind, own < node, now);
+            ToFilmer::Claim(Some(node), claim)
+        })
     }
 
     /// A subscription of a connection to this channel has ended.
@@ -291,12 +294,16 @@ impl HeldTrack {
             HoldClaim::Own => {}
             HoldClaim::Held => return Err(NotTaken::Held(self.name.event.clone())),
             // It takes the track over with a frame that viewers can go on with.
-            HoldClaim::Returns if !message.is_key => {
+            HoldClaim::Returns | HoldClaim::Succeeds if !message.is_key => {
                 let told = self.ask_for_first(filmer, message, now).into_iter().collect();
                 return Ok(TakenMessage { told, ..TakenMessage::default() });
             }
             HoldClaim::Returns => {
                 self.holder.move_to(filmer, message, now);
+                self.sequences.iter_mut().for_each(FrameSequence::begin_anew);
+            }
+            HoldClaim::Succeeds => {
+                self.holder.give_up_to(filmer, message, now);
                 self.sequences.iter_mut().for_each(FrameSequence::begin_anew);
             }
             HoldClaim::Free => *self = HeldTrack::new(Arc::clone(&self.name), filmer, message, terms),

@@ -482,3 +482,55 @@ fn who_may_film_no_longer_is_told_and_its_track_ends() {
     on_b.await_frame(number);
     viewers.iter_mut().for_each(|viewer| viewer.await_frame(number));
 }
+
+/// A node with a holder stands still until somebody films on another one, and then goes on: all nodes agree on one of the two, and nobody is
+/// in the dark for longer than from one key frame to the next.
+///
+/// Proves: video.
+#[test]
+fn a_holder_whose_node_stood_still_leaves_nobody_in_the_dark() {
+    /// A key frame is asked for when a second has passed, in which what was on its way has come.
+    const DARK: Duration = Duration::from_secs(3);
+    let trio = Trio::own(filming);
+    let [a, b, c] = &trio.nodes;
+    let channel = "presence-camera";
+    let mut ann = Camera::new(member(a, channel, "ann"), "a tab", 0);
+    let mut bob = Camera::new(member(b, channel, "bob"), "another", 1000);
+    let mut viewers = [a, b, c].map(|node| Watching::on(node, channel, "v"));
+    ann.film(channel, 1, |_| ());
+    viewers.iter_mut().for_each(|viewer| viewer.await_frame(1));
+    a.broker().pause();
+    let [_, on_b, on_c] = &mut viewers;
+    until("somebody else films", || {
+        bob.film(channel, 5, |_| {
+            on_b.look();
+            on_c.look();
+        });
+        on_b.last() > Some(1000) && on_c.last() > Some(1000)
+    });
+    a.broker().resume();
+    let mut seen = viewers.each_ref().map(|_| Instant::now());
+    let mut dark = [Duration::ZERO; 3];
+    let resumed = Instant::now();
+    while resumed.elapsed() < Duration::from_secs(7) {
+        for camera in [&mut ann, &mut bob] {
+            camera.film(channel, 5, |_| {
+                for (at, viewer) in viewers.iter_mut().enumerate() {
+                    let before = viewer.frames.len();
+                    viewer.look();
+                    if viewer.frames.len() > before {
+                        dark[at] = dark[at].max(seen[at].elapsed());
+                        seen[at] = Instant::now();
+                    }
+                }
+            });
+        }
+    }
+    for (at, viewer) in viewers.iter().enumerate() {
+        viewer.checker.assert_whole();
+        let longest = dark[at].max(seen[at].elapsed());
+        assert!(longest < DARK, "viewer {at}: {longest:?}");
+    }
+    let last = viewers.each_ref().map(|viewer| viewer.last() > Some(1000));
+    assert!(last == [true; 3] || last == [false; 3], "all see the same: {last:?}");
+}
