@@ -22,14 +22,16 @@ pub(crate) struct FramePace {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct KeyTimes {
     last: Option<Instant>,
-    before: Option<GroupBefore>,
+    /// How long before the last one the one before it came.
+    interval: Option<Duration>,
+    before: GroupBefore,
 }
 
-/// What came from one key frame to the next.
-#[derive(Clone, Copy, Debug)]
+/// What came before the last key frame and since the one before it, in the last seconds of that.
+#[derive(Clone, Copy, Debug, Default)]
 struct GroupBefore {
-    lasted: Duration,
-    /// None of them if not all are known.
+    over: Duration,
+    /// None of them if they are not known.
     frames: usize,
     bytes: usize,
 }
@@ -52,11 +54,13 @@ impl FramePace {
 }
 
 impl KeyTimes {
-    /// A key frame has come. So many frames and bytes came since the one before, and that; none if not all are known.
-    pub(super) fn came(&mut self, frames: usize, bytes: usize, now: Instant) {
-        if let Some(last) = self.last.replace(now) {
-            self.before = Some(GroupBefore { lasted: now.saturating_duration_since(last), frames, bytes });
-        }
+    /// A key frame has come. These came since the one before, and that, the newest first; none if not all are known.
+    pub(super) fn came(&mut self, frames: impl Iterator<Item = (Instant, usize)>, now: Instant) {
+        let Some(last) = self.last.replace(now) else { return };
+        let lasted = now.saturating_duration_since(last);
+        let over = lasted.min(RECKONED_OVER);
+        let (frames, bytes) = sum_of_recent(frames, over, now);
+        (self.interval, self.before) = (Some(lasted), GroupBefore { over, frames, bytes });
     }
 
     /// How long ago the last one came.
@@ -66,7 +70,7 @@ impl KeyTimes {
 
     /// How long after the one before the last one came.
     pub(super) fn interval(&self) -> Option<Duration> {
-        self.before.map(|before| before.lasted)
+        self.interval
     }
 
     /// How fast frames come, by those since the last key frame, and that: when each came, and its bytes, the newest first. Where
@@ -78,17 +82,27 @@ impl KeyTimes {
     ) -> Option<FramePace> {
         let last_ago = self.last_ago(now)?;
         let over = last_ago.min(RECKONED_OVER);
-        let recent = frames.take_while(|(at, _)| now.saturating_duration_since(*at) <= over);
-        let (count, bytes) = recent.fold((0, 0), |(count, sum), (_, bytes)| (count + 1, sum + bytes));
-        match self.before {
-            _ if count == 0 => None,
-            _ if over >= LEAST_RECKONED => Some(FramePace::of(count, bytes, over)),
-            Some(before) if before.frames > 0 => {
-                Some(FramePace::of(before.frames + count, before.bytes + bytes, before.lasted + over))
-            }
-            _ => None,
+        let (count, bytes) = sum_of_recent(frames, over, now);
+        let before = self.before;
+        if count == 0 {
+            None
+        } else if over >= LEAST_RECKONED {
+            Some(FramePace::of(count, bytes, over))
+        } else {
+            let is_known = before.frames > 0;
+            is_known.then(|| FramePace::of(before.frames + count, before.bytes + bytes, before.over + over))
         }
     }
+}
+
+/// How many frames have come within this time, of those that are given newest first, and their bytes.
+fn sum_of_recent(
+    frames: impl Iterator<Item = (Instant, usize)>,
+    over: Duration,
+    now: Instant,
+) -> (usize, usize) {
+    let recent = frames.take_while(|(at, _)| now.saturating_duration_since(*at) <= over);
+    recent.fold((0, 0), |(count, sum), (_, bytes)| (count + 1, sum + bytes))
 }
 
 impl SoundPace {
@@ -124,24 +138,32 @@ mod tests {
             (keys.last_ago(at(0)), keys.interval(), keys.pace(frames(0, 0), at(0))),
             (None, None, None)
         );
-        keys.came(0, 0, at(0));
+        keys.came(frames(0, 0), at(0));
         assert_eq!(keys.pace(frames(0, 5), at(500)), None, "too little has come");
         let pace = keys.pace(frames(0, 20), at(2_000)).unwrap();
         assert_eq!((pace.frames.round(), pace.bytes.round()), (10.0, 10_000.0));
-        keys.came(20, 20_000, at(2_000));
+        keys.came(frames(0, 20), at(2_000));
         assert_eq!(
             (keys.interval(), keys.last_ago(at(2_100))),
             (Some(at(2_000) - start), Some(at(100) - start))
         );
         let pace = keys.pace(frames(20, 22), at(2_200)).unwrap();
         assert_eq!((pace.frames.round(), pace.bytes.round()), (10.0, 10_000.0));
-        keys.came(0, 0, at(4_000));
+        keys.came(frames(0, 0), at(4_000));
         assert_eq!(keys.pace(frames(40, 42), at(4_200)), None, "what came before is not known");
         assert_eq!(keys.interval(), Some(at(2_000) - start), "but when");
         // Of a group that lasts for long the last seconds count.
         let slower = (0..50).rev().map(|n| (at(4_000 + n * 1_000), 10));
         let pace = keys.pace(slower, at(54_000)).unwrap();
         assert_eq!((pace.frames, pace.bytes), (1.0, 10.0));
+        // Nor does it count as a whole when the next key frame has come, or as one with a pause in it.
+        let quick = (0..600).rev().map(|n| (at(4_000 + if n < 400 { 0 } else { 45_000 } + n * 10), 1_000));
+        keys.came(quick, at(55_000));
+        let pace = keys.pace(std::iter::once((at(55_000), 1_000)), at(55_000)).unwrap();
+        assert!((pace.frames - 40.0).abs() < 1.0, "{pace:?}");
+        keys.came(std::iter::once((at(55_000), 1_000)), at(115_000));
+        assert_eq!(keys.pace(std::iter::once((at(115_000), 1_000)), at(115_100)), None, "it has paused");
+        assert_eq!(keys.interval(), Some(Duration::from_secs(60)));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl FrameSequence {
             return self.keep_sound(about, frame, now, room);
         }
         if about.is_key {
-            self.keys.came(self.group.len(), self.group_bytes(), now);
+            self.keys.came(arrivals(&self.group), now);
             self.forget();
         } else if self.group.is_empty() {
             return;
@@ -163,15 +163,9 @@ impl FrameSequence {
         self.newest.is_some_and(|newest| newest.at + ALIVE_FOR > now)
     }
 
-    /// Bytes of the messages that are kept.
-    fn group_bytes(&self) -> usize {
-        self.bytes - self.group.len() * FRAME_BYTES
-    }
-
     /// What there is of it; none if nothing has ever come.
     pub(super) fn figures(&self, rendition: Rendition, now: Instant) -> Option<RenditionFigures> {
         let NewestFrame { at, sequence, .. } = self.newest?;
-        let frames = self.group.iter().rev().map(|kept| (kept.at, kept.frame.websocket().len()));
         Some(RenditionFigures {
             rendition,
             is_alive: self.is_alive(now),
@@ -179,7 +173,11 @@ impl FrameSequence {
             sequence,
             key_ago: self.keys.last_ago(now),
             key_interval: self.keys.interval(),
-            pace: self.keys.pace(frames, now).or_else(|| self.sound.pace()).filter(|_| self.is_alive(now)),
+            pace: self
+                .keys
+                .pace(arrivals(&self.group), now)
+                .or_else(|| self.sound.pace())
+                .filter(|_| self.is_alive(now)),
             kept: (self.group.len(), self.bytes),
             key: self.group.first().map(|kept| kept.frame.clone()),
         })
@@ -226,4 +224,9 @@ impl FrameSequence {
             _ => ReceiptStep::No,
         }
     }
+}
+
+/// When each frame of a group came, and its bytes, the newest first.
+fn arrivals(group: &[GroupFrame]) -> impl Iterator<Item = (Instant, usize)> {
+    group.iter().rev().map(|kept| (kept.at, kept.frame.websocket().len()))
 }
