@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 use url::Url;
 
-use super::remote::RemoteFailure;
+use super::remote::{NO_ADMIN_LISTENER, RemoteFailure};
 use super::web_socket::{ByteStream, ClientSocket, SocketMessage, shake_hands};
 use crate::outbound::client::with_causes;
 use crate::outbound::connector;
@@ -50,6 +50,9 @@ impl FeedSocket {
         loop {
             match self.0.hear().await.map_err(ended)? {
                 SocketMessage::Text(text) => return Ok(Some(text)),
+                SocketMessage::Closed(Some((4005, reason))) => {
+                    return Err(ended(format!("{reason}; {NO_ADMIN_LISTENER}")));
+                }
                 SocketMessage::Closed(Some((_, reason))) if !reason.is_empty() => return Err(ended(reason)),
                 SocketMessage::Closed(_) | SocketMessage::Ended => return Ok(None),
                 SocketMessage::Ping | SocketMessage::Pong | SocketMessage::Binary(_) => {}

@@ -1,5 +1,6 @@
 //! Which broker a command asks, and as whom: arguments, the environment, and the requests themselves.
 
+use std::cell::Cell;
 use std::fmt::{Display, Write as _};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -23,6 +24,13 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Bytes of an answer that are read; a list that is longer has to be narrowed down.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// What stands in the place of a refusal's sentence where it has none.
+pub(super) const WORDLESS: &str = ", without saying why";
+
+/// What to do about an address that was taken for that of an admin listener and is that of the clients.
+pub(super) const NO_ADMIN_LISTENER: &str =
+    "that is where clients connect: give the address of the admin listener by --admin";
 
 /// Where a broker is, if nothing says it.
 const HERE: &str = "http://127.0.0.1:6001";
@@ -189,6 +197,8 @@ impl RemoteFailure {
 pub(super) struct Remote {
     base: Url,
     pass: Pass,
+    /// Whether the prefix of the path is signed: Reverb signs what stands behind it.
+    signs_prefix: Cell<bool>,
     runtime: tokio::runtime::Runtime,
     client: HttpClient,
 }
@@ -251,7 +261,7 @@ impl Remote {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(RemoteFailure::not_done)?;
         let client = HttpClient::new(None).map_err(RemoteFailure::not_done)?;
-        Ok(Remote { base, pass, runtime, client })
+        Ok(Remote { base, pass, signs_prefix: Cell::new(true), runtime, client })
     }
 
     /// Where it is, for messages.
@@ -328,6 +338,11 @@ impl Remote {
         }
     }
 
+    /// What stands before all paths.
+    fn prefix(&self) -> &str {
+        self.base.path().trim_end_matches('/')
+    }
+
     async fn request(
         &self,
         method: &Method,
@@ -335,15 +350,38 @@ impl Remote {
         pairs: &[(&str, &str)],
         body: Option<String>,
     ) -> AskedFor {
-        let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
         let body = body.unwrap_or_default();
+        let signs_prefix = self.signs_prefix.get();
+        let mut reply = self.exchange(method, path, pairs, &body, signs_prefix).await?;
+        let may_sign_less = signs_prefix && !self.prefix().is_empty() && matches!(self.pass, Pass::Signed(_));
+        if reply.told_status() == 401 && may_sign_less {
+            let other = self.exchange(method, path, pairs, &body, false).await?;
+            if other.told_status() != 401 {
+                self.signs_prefix.set(false);
+                reply = other;
+            }
+        }
+        self.read(&reply)
+    }
+
+    /// A request and what came of it.
+    async fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        pairs: &[(&str, &str)],
+        body: &str,
+        signs_prefix: bool,
+    ) -> Result<ToldReply, RemoteFailure> {
+        let whole_path = format!("{}{path}", self.prefix());
         let mut request = Request::builder().method(method).header(USER_AGENT, AGENT);
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let query = match &self.pass {
             Pass::Signed(app) => {
-                SignedUrl::of(app, method.as_str(), &path, pairs, &body, unix_seconds()).query
+                let signed_path = if signs_prefix { &whole_path } else { path };
+                SignedUrl::of(app, method.as_str(), signed_path, pairs, body, unix_seconds()).query
             }
             Pass::Token(token) => {
                 request = request.header(AUTHORIZATION, format!("Bearer {token}"));
@@ -351,17 +389,33 @@ impl Remote {
             }
         };
         let mut url = self.base.clone();
-        url.set_path(&path);
+        url.set_path(&whole_path);
         url.set_query((!query.is_empty()).then_some(&query));
-        let request = request.uri(url.as_str()).body(Full::new(Bytes::from(body)));
+        let request = request.uri(url.as_str()).body(Full::new(Bytes::copy_from_slice(body.as_bytes())));
         let request = request.map_err(RemoteFailure::usage)?;
         let asked = self.client.ask(request, TIMEOUT, ANSWER_BYTES).await;
         let place = self.place();
         let (reply, is_whole) =
             asked.map_err(|error| RemoteFailure::not_done(format!("{place} cannot be asked: {error}")))?;
-        let text = String::from_utf8_lossy(&reply.body);
-        if !(200..300).contains(&reply.status) {
-            let told = format!("{place} answered {}: {}", reply.status, sentence_of(&text));
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        Ok(ToldReply { status: reply.status, text, is_whole })
+    }
+
+    /// What a server answered that took the request.
+    fn read(&self, reply: &ToldReply) -> AskedFor {
+        let ToldReply { status, text, is_whole } = reply;
+        let (place, told_status) = (self.place(), reply.told_status());
+        if !(200..300).contains(&told_status) {
+            let code =
+                if told_status == *status { String::new() } else { format!(" with the code {told_status}") };
+            let why = match sentence_of(text).as_str() {
+                "" => WORDLESS.to_owned(),
+                sentence => format!(": {sentence}"),
+            };
+            let is_of_clients =
+                matches!(self.pass, Pass::Token(_)) && why.ends_with("is no endpoint of this broker");
+            let change = if is_of_clients { format!("; {NO_ADMIN_LISTENER}") } else { String::new() };
+            let told = format!("{place} answered {status}{code}{why}{change}");
             return Err(RemoteFailure { is_of_server: true, ..RemoteFailure::not_done(told) });
         }
         if !is_whole {
@@ -372,11 +426,38 @@ impl Remote {
         if text.trim().is_empty() {
             return Ok(Json::Null);
         }
-        serde_json::from_str(&text).map_err(|_| {
+        serde_json::from_str(text).map_err(|_| {
             let told = harmless(&text.chars().take(100).collect::<String>());
             RemoteFailure::not_done(format!("{place} answered no JSON, so it may be no broker: {told}"))
         })
     }
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+struct ToldReply {
+    status: u16,
+    text: String,
+    is_whole: bool,
+}
+
+impl ToldReply {
+    fn told_status(&self) -> u16 {
+        told_status(self.status, &self.text)
+    }
+}
+
+/// The status that an answer tells: that of HTTP, or that within the body of a refusal which came with the status of a success.
+/// soketi answers `{"error":"…","code":401}` with 200.
+pub(super) fn told_status(status: u16, body: &str) -> u16 {
+    if !(200..300).contains(&status) || !body.starts_with('{') {
+        return status;
+    }
+    let read: Option<serde_json::Map<String, Json>> = serde_json::from_str(body).ok();
+    // Nothing else that is answered has these two members and no others.
+    let refusal = read.filter(|members| members.len() == 2 && members.contains_key("error"));
+    let code = refusal.and_then(|members| members.get("code")?.as_u64()?.try_into().ok());
+    code.filter(|code| (400..600).contains(code)).unwrap_or(status)
 }
 
 /// The address of an admin listener, and the token that is shown there, of a link to its console: the broker prints such
@@ -478,10 +559,13 @@ pub(super) fn path_of(first: &[&str], rest: &[&str]) -> String {
     segments.map(|segment| format!("/{}", utf8_percent_encode(segment, ENCODED))).collect()
 }
 
-/// The sentence of a refusal: the text, or the member `error` of its JSON.
-fn sentence_of(text: &str) -> String {
+/// The sentence of a refusal: the text, or the member `error` or `message` of its JSON; empty where it has none.
+pub(super) fn sentence_of(text: &str) -> String {
     let parsed: Option<Json> = serde_json::from_str(text).ok();
-    let told = parsed.as_ref().and_then(|json| json["error"].as_str()).unwrap_or(text).trim();
+    let member = |name| parsed.as_ref().and_then(|json| json[name].as_str());
+    let is_wordless = parsed.as_ref().is_some_and(|json| *json == Json::Object(serde_json::Map::new()));
+    let whole = if is_wordless { "" } else { text };
+    let told = member("error").or_else(|| member("message")).unwrap_or(whole).trim();
     harmless(&told.chars().take(1000).collect::<String>())
 }
 
@@ -585,6 +669,9 @@ mod tests {
     fn what_others_say_is_shown_without_control_characters() {
         assert_eq!(sentence_of("{\"error\":\"no\\u001b[2J\"}"), "no\u{fffd}[2J");
         assert_eq!(sentence_of("Unknown auth_key\n"), "Unknown auth_key");
+        // Laravel's own errors; what Reverb answers of a channel that has no members.
+        assert_eq!(sentence_of("{\"message\":\"Server Error\"}"), "Server Error");
+        assert_eq!(sentence_of("{}"), "");
         assert_eq!(harmless("a\u{9b}2J\u{202e}b\u{2066}c"), "a\u{fffd}2J\u{fffd}b\u{fffd}c");
         let value = Json::from("\u{1b}\u{7f}\u{9b}\u{202e}é");
         let line = json_line(&value);
@@ -598,5 +685,27 @@ mod tests {
             (count(1, "connection"), count(0, "connection")),
             ("1 connection".into(), "0 connections".into())
         );
+    }
+    #[test]
+    fn a_refusal_that_came_with_the_status_of_a_success_is_one() {
+        // soketi 1.6.1, with another secret, another id, and a payload that is too large.
+        for (body, status) in [
+            ("{\"error\":\"The secret authentication failed\",\"code\":401}", 401),
+            ("{\"error\":\"The app 9999 could not be found.\",\"code\":404}", 404),
+            ("{\"error\":\"The event data should be less than 100 KB.\",\"code\":413}", 413),
+        ] {
+            assert_eq!(told_status(200, body), status, "{body}");
+        }
+        for body in [
+            "{\"ok\":true}",
+            "{}",
+            "{\"error\":\"timed out\",\"status\":null,\"duration_ms\":3}",
+            "{\"error\":\"x\",\"code\":4009}",
+            "{\"channels\":{\"code\":{}}}",
+            "OK",
+        ] {
+            assert_eq!(told_status(200, body), 200, "{body}");
+        }
+        assert_eq!(told_status(503, "{\"error\":\"x\",\"code\":401}"), 503);
     }
 }

@@ -6,12 +6,12 @@ use std::io::Read;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
-use super::audience::WhoIsThere;
+use super::audience::{WhoIsThere, state_of};
 use super::channels::{ChannelsArguments, run_channels};
 use super::doctor::{DoctorArguments, run_doctor};
 use super::lines::{lines_or, members_of, silent_lines};
 use super::remote::{
-    AdminArguments, BrokerArguments, Remote, RemoteFailure, count, harmless, json_line, path_of,
+    AdminArguments, BrokerArguments, Remote, RemoteFailure, WORDLESS, count, harmless, json_line, path_of,
 };
 use super::signed_things::{SignAction, WhyAction, run_sign, run_why};
 use super::tail::{TailArguments, run_tail};
@@ -178,7 +178,15 @@ fn trigger(
 
 fn users(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailure> {
     let remote = Remote::broker(broker)?;
-    let answer = remote.get(&remote.app_path(&["channels", channel, "users"]), &[])?;
+    let asked = remote.get(&remote.app_path(&["channels", channel, "users"]), &[]);
+    let answer = match asked {
+        Ok(answer) => answer,
+        // Reverb refuses without a word where nobody is subscribed.
+        Err(failure) => match state_of(&remote, channel) {
+            Ok(found) if found["occupied"] == false => json!({ "users": [] }),
+            _ => return Err(of_members(channel, failure)),
+        },
+    };
     if broker.json {
         return Ok(format!("{}\n", json_line(&answer)));
     }
@@ -189,6 +197,14 @@ fn users(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailur
         return Ok(format!("{}\n", audience.sentence(channel)));
     }
     Ok(lines_or(lines, ""))
+}
+
+/// Why there are no members to show, where the name says it.
+fn of_members(channel: &str, mut failure: RemoteFailure) -> RemoteFailure {
+    if failure.told.ends_with(WORDLESS) && !channel.starts_with("presence-") {
+        failure.told += "; only presence channels have members";
+    }
+    failure
 }
 
 fn connections(

@@ -102,8 +102,8 @@ fn judge_everyday(fate: &BodyFate) -> Finding {
         BodyFate::RefusedByBroker(told) => Finding::fault(
             tried,
             told,
-            "backends expect that an event may have 10 KB: raise the limit of the app (heliostat: limits.event_payload_bytes), or \
-             keep events small; if it is another refusal, do what it says",
+            "backends expect that an event may have 10 KB: raise the limit of the app (heliostat: limits.event_payload_bytes; \
+             soketi: maxEventPayloadInKb) or of the server (Reverb: max_request_size), or keep events small; if it is another refusal, do what it says",
         ),
         BodyFate::RefusedOnTheWay(told) => Finding::fault(tried, format!("{told}, not by the broker"), RAISE),
         BodyFate::RefusedOtherwise(told) => Finding::fault(

@@ -108,8 +108,14 @@ impl ClientConversation {
         let signature = crate::auth::sign(&app.secret, &format!("{socket_id}:{channel}"));
         let data = json!({ "channel": channel, "auth": format!("{}:{signature}", app.key) });
         self.say("pusher:subscribe", None, &data).await?;
-        self.hear_of(&["pusher_internal:subscription_succeeded", "pusher:subscription_error", "pusher:error"])
-            .await
+        // The last is that of pusher-fake.
+        let answers = [
+            "pusher_internal:subscription_succeeded",
+            "pusher:subscription_error",
+            "pusher:error",
+            "pusher_internal:subscription_error",
+        ];
+        self.hear_of(&answers).await
     }
 }
 

@@ -27,6 +27,10 @@ pub(super) const CHECK: Check = Check {
 type TriedTransport = (FallbackTransport, Result<Duration, SessionFault>);
 
 async fn try_all(visit: &mut Visit) -> CheckOutcome {
+    if visit.takes_sockets_alone {
+        visit.has_fallbacks = false;
+        return CheckOutcome::holding(vec![none_there("this port takes WebSockets alone")]);
+    }
     let ground = SessionGround { visit, origin: visit.origin.as_deref(), patience: patience(visit) };
     let [a, b, c, d, e, f, g] = FallbackTransport::ALL.map(|transport| try_one(ground, transport));
     let tried: [TriedTransport; 7] = tokio::join!(a, b, c, d, e, f, g).into();
@@ -93,21 +97,30 @@ fn refusal(transport: FallbackTransport, result: &Result<Duration, SessionFault>
     }
 }
 
+/// The paths of them, for messages.
+const PATHS: &str = "the paths of the fallbacks, /pusher/…";
+
+/// That the server offers none, which is no fault.
+fn none_there(came: &str) -> Finding {
+    Finding::note(
+        PATHS,
+        format!(
+            "{came}: there are none, so whoever is in a network that lets no WebSocket through cannot connect"
+        ),
+        "soketi, Reverb, Sockudo and others offer none; if this server does (heliostat, unless fallback.enabled is false), have the \
+         proxy pass /pusher/ on to it, beside /app/, /apps/ and /r/",
+    )
+}
+
 /// What to say where none of them is there; `is_ours` if the server is known to be heliostat, which has them.
 fn absence(tried: &[TriedTransport], is_ours: bool) -> Option<Finding> {
-    let what = "the paths of the fallbacks, /pusher/…";
     let is_missing = tried.iter().all(|(transport, result)| refusal(*transport, result) == Some(404));
     let page = refusals(tried).find(|answer| answer.is_page());
     let by_page = page.map(|page| format!("{}, which is a page of the proxy's own", page.shown()));
     match by_page {
-        None if is_missing => Some(Finding::note(
-            what,
-            "404: there are none, so whoever is in a network that lets no WebSocket through cannot connect",
-            "if the server has them (heliostat does, unless fallback.enabled is false), have the proxy pass /pusher/ on to it, \
-             beside /app/, /apps/ and /r/",
-        )),
+        None if is_missing => Some(none_there("404")),
         Some(came) if is_missing && is_ours => Some(Finding::fault(
-            what,
+            PATHS,
             came,
             "have the proxy pass /pusher/ on to the broker, beside /app/, /apps/ and /r/",
         )),
@@ -120,9 +133,9 @@ fn absence(tried: &[TriedTransport], is_ours: bool) -> Option<Finding> {
                 format!("something answers there that takes no session{by}")
             });
             Some(Finding::warning(
-                what,
+                PATHS,
                 came,
-                "if the server has them (heliostat does; soketi, Reverb and hosted Pusher do not at this address), have the proxy \
+                "if the server has them (heliostat does; soketi, Reverb, Sockudo and hosted Pusher do not at this address), have the proxy \
                  pass /pusher/ on to it, beside /app/, /apps/ and /r/; with --admin it is known to be heliostat",
             ))
         }

@@ -22,16 +22,44 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(8);
 
 async fn greet(visit: &mut Visit) -> CheckOutcome {
     let begun = Instant::now();
-    let opened = visit.converse().await;
-    let mut conversation = match opened {
-        Ok(conversation) => conversation,
-        Err(error) => return judge(&visit.sockets, &Err(error), begun.elapsed()).0.into(),
-    };
-    let heard = first_word(&mut conversation).await;
-    let (finding, greeting) = judge(&visit.sockets, &heard, begun.elapsed());
+    let heard = come_in(visit).await;
+    let (mut finding, mut greeting) = judge(&visit.sockets, &heard, begun.elapsed());
+    // Some apps let nobody in who names no page: then clients are as those of the page that was named.
+    if visit.origin.is_some() && wants_a_page(&heard) {
+        visit.names_page = true;
+        let as_page = come_in(visit).await;
+        let (second, as_page) = judge(&visit.sockets, &as_page, begun.elapsed());
+        if as_page.is_some() {
+            let page = visit.origin.as_deref().unwrap_or_default();
+            finding = Finding::ok(
+                "the server's first words",
+                format!("a client that names no page is not let in; as one of {page}: {}", second.came),
+            );
+            greeting = as_page;
+        } else {
+            visit.names_page = false;
+        }
+    }
     visit.greeted_in = greeting.is_some().then(|| begun.elapsed());
     visit.greeting = greeting;
     finding.into()
+}
+
+async fn come_in(visit: &Visit) -> Result<HeardNext, UnheardError> {
+    first_word(&mut visit.converse().await?).await
+}
+
+/// Whether the server minds that the client named no page.
+fn wants_a_page(heard: &Result<HeardNext, UnheardError>) -> bool {
+    let minds = |code: u64, reason: &str| code == 4009 && reason.to_lowercase().contains("origin");
+    match heard {
+        Ok(HeardNext::Event(event)) => minds(
+            event.data["code"].as_u64().unwrap_or_default(),
+            event.data["message"].as_str().unwrap_or_default(),
+        ),
+        Ok(HeardNext::Closed(Some((code, reason)))) => minds(u64::from(*code), reason),
+        _ => false,
+    }
 }
 
 /// The first that comes, but for pings.
@@ -58,8 +86,8 @@ fn judge(
     took: Duration,
 ) -> (Finding, Option<HeardGreeting>) {
     let tried = "the server's first words";
-    let closed = |code: u16, reason: &str| {
-        let came = format!("it closed the connection with {code}: {reason}");
+    let refused = |how: &str, code: u16, reason: &str| {
+        let came = format!("{how} {code}: {reason}");
         (Finding::fault(tried, came, what_code_wants(place, code, reason)), None)
     };
     match heard {
@@ -72,16 +100,19 @@ fn judge(
                 let message = event.data["message"].as_str().unwrap_or_default();
                 return code.map_or_else(
                     || (Finding::fault(tried, format!("pusher:error: {message}"), SEE_THE_LOG), None),
-                    |code| closed(code, message),
+                    |code| refused("pusher:error", code, message),
                 );
             }
             let came = format!("{} instead of pusher:connection_established", event.event);
             (Finding::fault(tried, came, another_server()), None)
         }
-        Ok(HeardNext::Closed(Some((code, reason)))) => closed(*code, reason),
+        Ok(HeardNext::Closed(Some((code, reason)))) => {
+            refused("it closed the connection with", *code, reason)
+        }
         Ok(HeardNext::Closed(None) | HeardNext::Ended) => {
-            let change = "the proxy or the broker ended it: see both logs; a proxy that knows nothing of WebSockets behind its \
-                          101 does this, and so do some firewalls";
+            let change = "see whether an app there has this key and is not switched off, as Sockudo ends it so otherwise; see the \
+                          logs of the proxy and the broker: a proxy that knows nothing of WebSockets behind its 101 does this, and so \
+                          do some firewalls";
             (Finding::fault(tried, "the connection ended before any came", change), None)
         }
         Ok(HeardNext::Gibberish(text)) => {
@@ -128,7 +159,7 @@ fn judge_greeting(tried: &str, greeting: &HeardGreeting, took: Duration) -> Find
 const SEE_THE_LOG: &str = "see the log of the server, which says why";
 
 /// What to do about a code that a connection was closed with.
-fn what_code_wants(place: &CheckedPlace, code: u16, reason: &str) -> String {
+pub(super) fn what_code_wants(place: &CheckedPlace, code: u16, reason: &str) -> String {
     let prefix = if place.prefix().is_empty() { "none" } else { place.prefix() };
     match code {
         1001 | 4200 => "the server was about to end, or wants clients to come again: try again".to_owned(),
@@ -140,9 +171,9 @@ fn what_code_wants(place: &CheckedPlace, code: u16, reason: &str) -> String {
                  not the secret, without spaces); if it is the same, this address leads to another server, or to one that has \
                  not read its configuration again"
             .to_owned(),
-        4003 => "the app is switched off: switch it on (heliostat apps enable ID)".to_owned(),
-        4004 => "the app has all the connections that it may have: raise its limit (limits.connections), or see who holds them \
-                 (heliostat connections)"
+        4003 => "the app is switched off: switch it on (of heliostat: heliostat apps enable ID)".to_owned(),
+        4004 => "the app has all the connections that it may have: raise its limit (heliostat: limits.connections; Reverb: \
+                 max_connections), or see who holds them (of heliostat: heliostat connections)"
             .to_owned(),
         4005 => match expected_and_got(reason) {
             Some((expected, got)) => format!(
@@ -159,12 +190,15 @@ fn what_code_wants(place: &CheckedPlace, code: u16, reason: &str) -> String {
             "the proxy has changed or lost the query of the address: have it pass ?protocol=7&… on as it comes".to_owned()
         }
         4009 if reason.to_lowercase().contains("origin") => {
-            "the app names the origins that it takes, and this came with none or another: see allowed_origins of the app".to_owned()
+            "the app names the origins that it takes, and this came with none or another: give the page that clients are on by \
+             --origin, and see the list of the app (heliostat, Reverb: allowed_origins)"
+                .to_owned()
         }
         4009 => "the app wants connections to sign in: that is for its clients to do".to_owned(),
-        4100 => "the server has no room, or has refused this address too often (server.max_connections, \
-                 server.max_connections_per_address, server.max_refusals_per_address_per_minute): wait a minute; if it is the \
-                 address of the proxy that counts, name it in server.trusted_proxies"
+        4100 => "the server or the app has no room (soketi: maxConnections), or the server has refused this address too often \
+                 (heliostat: server.max_connections, server.max_connections_per_address, \
+                 server.max_refusals_per_address_per_minute): wait a minute; if it is the address of the proxy that counts, name it \
+                 in server.trusted_proxies"
             .to_owned(),
         _ => SEE_THE_LOG.to_owned(),
     }
@@ -204,6 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn who_minds_that_no_page_was_named_is_known() {
+        // Reverb 1.10.2 says it in an event, others close with it.
+        let error =
+            |code, message: &str| Ok(event("pusher:error", json!({ "code": code, "message": message })));
+        assert!(wants_a_page(&error(4009, "Origin not allowed")));
+        assert!(wants_a_page(&Ok(HeardNext::Closed(Some((4009, "Origin not allowed".to_owned()))))));
+        for other in [error(4009, "Connection is unauthorized"), error(4001, "Origin"), Ok(HeardNext::Ended)]
+        {
+            assert!(!wants_a_page(&other));
+        }
+    }
+
+    #[test]
     fn codes_are_told_with_what_they_want() {
         for (code, reason, word) in [
             (4001, "Could not find app", "the key, not the id"),
@@ -214,7 +261,7 @@ mod tests {
                 "Path not found: expected /rt/app/{key}, got /app/k",
                 "serves /rt/app/{key}, and /app/k came",
             ),
-            (4009, "Origin not allowed", "allowed_origins"),
+            (4009, "Origin not allowed", "by --origin"),
             (4100, "", "trusted_proxies"),
         ] {
             let closed = HeardNext::Closed(Some((code, reason.to_owned())));

@@ -81,7 +81,7 @@ async fn hold(visit: &Visit) -> CheckOutcome {
 
 async fn hold_socket(visit: &Visit, deadline: Instant) -> HeldFate {
     let begun = Instant::now();
-    let answer = match visit.shake_hands(&visit.socket_url(), &[]).await {
+    let answer = match visit.shake_hands(&visit.socket_url(), &visit.page_headers()).await {
         Ok(answer) => answer,
         Err(error) => return HeldFate::NotBegun(error.to_string()),
     };

@@ -2,6 +2,7 @@
 
 use super::place::CheckedPlace;
 use super::stream::header_of;
+use crate::cli::remote::{sentence_of, told_status};
 use hyper::http::response;
 
 /// What came and what to change, of an answer that says the same whatever was asked for.
@@ -15,8 +16,9 @@ pub(super) struct JudgedAnswer<'a> {
 }
 
 impl JudgedAnswer<'_> {
+    /// The status, or the one that is told in the place of that of a success.
     pub(super) fn status(&self) -> u16 {
-        self.head.status.as_u16()
+        told_status(self.head.status.as_u16(), self.body)
     }
 
     pub(super) fn header(&self, name: &str) -> &str {
@@ -25,13 +27,15 @@ impl JudgedAnswer<'_> {
 
     /// Status and who answered: "404 Not Found by nginx/1.24.0".
     pub(super) fn shown(&self) -> String {
+        let (sent, told) = (self.head.status.as_u16(), self.status());
         let reason = self.head.status.canonical_reason().unwrap_or_default();
-        let status = format!("{} {reason}", self.status());
+        let status = format!("{sent} {reason}");
+        let code = if told == sent { String::new() } else { format!(" with the code {told}") };
         let by = match self.header("server") {
             "" => String::new(),
             server => format!(" by {server}"),
         };
-        format!("{}{by}", status.trim_end())
+        format!("{}{code}{by}", status.trim_end())
     }
 
     /// Whether it is a page for people, as proxies write it; brokers answer in plain text or JSON.
@@ -41,7 +45,7 @@ impl JudgedAnswer<'_> {
 
     /// The same with the sentence of the body, if there is one.
     pub(super) fn with_sentence(&self) -> String {
-        let sentence = self.body.trim();
+        let sentence = sentence_of(self.body);
         if sentence.is_empty() || self.is_page() {
             return self.shown();
         }
@@ -158,5 +162,11 @@ mod tests {
         let shown = |body| JudgedAnswer { head: &head(401, &[]), body }.with_sentence();
         assert_eq!(shown("Invalid signature\n"), "401 Unauthorized: Invalid signature");
         assert_eq!(shown("<h1>401</h1>"), "401 Unauthorized");
+        // Reverb where nobody is subscribed; soketi, which refuses with the status of a success.
+        assert_eq!(shown("{}"), "401 Unauthorized");
+        let body = "{\"error\":\"The secret authentication failed\",\"code\":401}";
+        let answer = JudgedAnswer { head: &head(200, &[]), body };
+        assert_eq!(answer.status(), 401);
+        assert_eq!(answer.with_sentence(), "200 OK with the code 401: The secret authentication failed");
     }
 }

@@ -7,6 +7,8 @@ use serde_json::json;
 use super::check::Check;
 use super::conversation::{ClientConversation, HeardNext};
 use super::finding::{CheckOutcome, Finding};
+use super::greeting::what_code_wants;
+use super::place::CheckedPlace;
 use super::refusal::{JudgedAnswer, read_status};
 use super::stream::UnheardError;
 use super::visit::Visit;
@@ -24,6 +26,9 @@ const EVENTS: usize = 5;
 
 /// How long one may take from being published until it is heard.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a server may take to greet a client, or to answer a subscription.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What people notice.
 const SLOW: Duration = Duration::from_millis(500);
@@ -78,38 +83,80 @@ fn who_lost_it(visit: &Visit) -> String {
 
 /// A client that is subscribed to the channel, or what is in the way.
 pub(super) async fn subscribed(visit: &Visit) -> Result<ClientConversation, Finding> {
-    let tried = "a subscription to a private channel";
+    match tokio::time::timeout(ANSWER_TIMEOUT, subscribe(visit)).await {
+        Ok(subscribed) => subscribed,
+        Err(_) => {
+            let came = format!("it was neither confirmed nor refused within {} s", ANSWER_TIMEOUT.as_secs());
+            let change = "a server that refuses without a word does so where the secret is not the one of this key; otherwise see \
+                          its log, and whether a proxy keeps back what it sends";
+            Err(Finding::fault(SUBSCRIPTION, came, change))
+        }
+    }
+}
+
+const SUBSCRIPTION: &str = "a subscription to a private channel";
+
+async fn subscribe(visit: &Visit) -> Result<ClientConversation, Finding> {
     let failed = |error: UnheardError| {
         let change = "the connection fails once it is used: see the logs of the proxy and the broker";
-        Finding::fault(tried, error.to_string(), change)
+        Finding::fault(SUBSCRIPTION, error.to_string(), change)
     };
     let mut conversation = visit.converse().await.map_err(failed)?;
-    let socket_id = match conversation.hear_of(&["pusher:connection_established"]).await.map_err(failed)? {
-        HeardNext::Event(event) => event.data["socket_id"].as_str().unwrap_or_default().to_owned(),
-        other => return Err(refused(tried, &other)),
+    let first = conversation.hear_of(&["pusher:connection_established", "pusher:error"]).await;
+    let socket_id = match first.map_err(failed)? {
+        HeardNext::Event(event) if event.event == "pusher:connection_established" => {
+            event.data["socket_id"].as_str().unwrap_or_default().to_owned()
+        }
+        // One client was let in before, and this one was not: the code says why.
+        other => return Err(not_let_in(&visit.sockets, &other)),
     };
     let answer = conversation.subscribe(&visit.app, &socket_id, &visit.channel).await.map_err(failed)?;
     match &answer {
         HeardNext::Event(event) if event.event == "pusher_internal:subscription_succeeded" => {
             Ok(conversation)
         }
-        other => Err(refused(tried, other)),
+        other => Err(refused(other)),
     }
 }
 
-fn refused(tried: &str, heard: &HeardNext) -> Finding {
-    let came = match heard {
+fn not_let_in(place: &CheckedPlace, heard: &HeardNext) -> Finding {
+    let (code, reason) = match heard {
         HeardNext::Event(event) => {
-            let told = ["message", "error", "cause"].iter().filter_map(|name| event.data[*name].as_str());
-            format!("{}: {}", event.event, told.collect::<Vec<_>>().join(" "))
+            (event.data["code"].as_u64(), event.data["message"].as_str().unwrap_or_default())
         }
-        HeardNext::Closed(Some((code, reason))) => format!("it closed the connection with {code}: {reason}"),
-        HeardNext::Gibberish(text) => format!("no event of Pusher Channels: {text:?}"),
-        HeardNext::Closed(None) | HeardNext::Ended | HeardNext::Ping => "the connection ended".to_owned(),
+        HeardNext::Closed(Some((code, reason))) => (Some(u64::from(*code)), reason.as_str()),
+        _ => (None, ""),
     };
+    let change = match code.and_then(|code| u16::try_from(code).ok()) {
+        Some(code) => what_code_wants(place, code, reason),
+        None => "see the log of the server: it let one client in, and not the next".to_owned(),
+    };
+    Finding::fault("a further client, for a subscription", what_came(heard), change)
+}
+
+fn refused(heard: &HeardNext) -> Finding {
     let change =
         "if it is the signature, the secret is not the one of this key; otherwise see the log of the server";
-    Finding::fault(tried, came, change)
+    Finding::fault(SUBSCRIPTION, what_came(heard), change)
+}
+
+/// A refusal in the words of the server.
+fn what_came(heard: &HeardNext) -> String {
+    let with_words =
+        |what: String, words: &str| if words.is_empty() { what } else { format!("{what}: {words}") };
+    match heard {
+        HeardNext::Event(event) => {
+            let code = event.data["code"].as_u64().map(|code| code.to_string());
+            let told = ["message", "error", "cause"].iter().filter_map(|name| event.data[*name].as_str());
+            let words: Vec<&str> = code.as_deref().into_iter().chain(told).collect();
+            with_words(event.event.clone(), &words.join(" "))
+        }
+        HeardNext::Closed(Some((code, reason))) => {
+            with_words(format!("it closed the connection with {code}"), reason)
+        }
+        HeardNext::Gibberish(text) => format!("no event of Pusher Channels: {text:?}"),
+        HeardNext::Closed(None) | HeardNext::Ended | HeardNext::Ping => "the connection ended".to_owned(),
+    }
 }
 
 /// Publishes one; what came and what to change if the server did not take it.
@@ -179,6 +226,7 @@ fn millis(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::conversation::read_event;
     use super::super::finding::Mark;
     use super::*;
 
@@ -198,10 +246,42 @@ mod tests {
 
     #[test]
     fn a_refused_subscription_is_told_in_the_words_of_the_server() {
-        let text = r#"{"event":"pusher:subscription_error","data":{"type":"AuthError","error":"Invalid signature","cause":"why"}}"#;
-        let event = super::super::conversation::read_event(text).unwrap();
-        let found = refused("t", &HeardNext::Event(event));
-        assert_eq!(found.came, "pusher:subscription_error: Invalid signature why");
-        assert!(refused("t", &HeardNext::Closed(Some((4009, "no".into())))).came.contains("4009: no"));
+        let came = |text: &str| what_came(&HeardNext::Event(read_event(text).unwrap()));
+        for (text, words) in [
+            (
+                r#"{"event":"pusher:subscription_error","data":{"type":"AuthError","error":"Invalid signature","cause":"why"}}"#,
+                "pusher:subscription_error: Invalid signature why",
+            ),
+            // soketi 1.6.1, Reverb 1.10.2, pusher-fake 6.1.0.
+            (
+                r#"{"event":"pusher:subscription_error","channel":"private-x","data":{"type":"AuthError","error":"The connection is unauthorized.","status":401}}"#,
+                "pusher:subscription_error: The connection is unauthorized.",
+            ),
+            (
+                r#"{"event":"pusher:error","data":"{\"code\":4009,\"message\":\"Connection is unauthorized\"}"}"#,
+                "pusher:error: 4009 Connection is unauthorized",
+            ),
+            (
+                r#"{"event":"pusher_internal:subscription_error","data":"{}","channel":"private-x"}"#,
+                "pusher_internal:subscription_error",
+            ),
+        ] {
+            assert_eq!(came(text), words);
+        }
+        assert!(what_came(&HeardNext::Closed(Some((4009, "no".into())))).ends_with("4009: no"));
+        assert!(what_came(&HeardNext::Closed(Some((4100, String::new())))).ends_with("with 4100"));
+    }
+
+    #[test]
+    fn a_client_that_is_not_let_in_after_another_was_is_told_by_its_code() {
+        // soketi 1.6.1, of an app that may have one connection.
+        let text = r#"{"event":"pusher:error","data":{"code":4100,"message":"The current concurrent connections quota has been reached."}}"#;
+        let place = CheckedPlace::read("https://h").unwrap();
+        let found = not_let_in(&place, &HeardNext::Event(read_event(text).unwrap()));
+        assert_eq!(
+            found.came,
+            "pusher:error: 4100 The current concurrent connections quota has been reached."
+        );
+        assert!(found.change.unwrap().contains("no room"));
     }
 }

@@ -32,6 +32,10 @@ async fn ask(visit: &mut Visit) -> CheckOutcome {
     let tried = format!("a signed GET {}", signed.url.path());
     let asked = visit.ask_at("GET", &signed.url, String::new()).await;
     let answer = match asked {
+        Err(_) if visit.takes_sockets_alone && visit.api.is_beside(&visit.sockets) => {
+            let change = "say by --api where its HTTP API is, which backends publish to";
+            return Finding::fault(tried, "this port takes WebSockets alone, and hangs up", change).into();
+        }
         Err(error) => return judge_silence(tried, &error).into(),
         Ok(answer) => answer,
     };
@@ -51,8 +55,9 @@ async fn ask(visit: &mut Visit) -> CheckOutcome {
         if visit.ask_signed("GET", &below, &[], String::new()).await.is_ok_and(|answer| is_taken(&answer)) {
             let prefix = visit.api.prefix();
             let change = format!(
-                "the proxy takes {prefix} away, and libraries that sign it are refused: set server.path_prefix = \
-                 {prefix:?} and have the proxy pass the path on as it comes, or have it send X-Forwarded-Prefix: {prefix}"
+                "libraries that sign it are refused (that of PHP leaves it out): Reverb with a path of its own wants it so; \
+                 otherwise the proxy takes {prefix} away: of heliostat set server.path_prefix = {prefix:?} and have the proxy pass \
+                 the path on as it comes, or have it send X-Forwarded-Prefix: {prefix}"
             );
             let came = format!("it is taken only if it is signed without {prefix}");
             return CheckOutcome::holding(vec![Finding::warning(tried, came, change)]);
@@ -136,21 +141,29 @@ fn judge_refusal(visit: &Visit, answer: JudgedAnswer<'_>, signed: &SignedAddress
             "something else answers there, most likely a website: have the proxy pass {api} on to the broker, or say where the \
              HTTP API is by --api"
         ),
-        404 if is_another_id(answer.body) => {
+        400 | 401 | 403 | 404 if is_unknown_key(answer.body) => {
+            "no app there has this key: compare it with that of the server's configuration, and see whether the API at this \
+             address belongs to the same server as the WebSockets"
+                .to_owned()
+        }
+        401 | 404 if is_another_id(answer.body) => {
             "the key is right and belongs to an app with another id: use that id (PUSHER_APP_ID)".to_owned()
         }
+        404 if has_no_such_id(answer.body) => {
+            "no app there has this id: use the one that belongs to the key (PUSHER_APP_ID)".to_owned()
+        }
+        // pusher-fake knows one app, by the path.
+        400 if answer.body.starts_with("Unknown path") => {
+            "the path is none of the server's: see whether the id of the app is right (PUSHER_APP_ID)".to_owned()
+        }
         404 => format!(
-            "the path is none of the broker's: have the proxy pass {api} on as it comes, and let server.path_prefix be what \
-             comes there; where backends publish elsewhere, say it by --api"
+            "the path is none of the broker's: have the proxy pass {api} on as it comes, and give the address with the prefix that \
+             the server has (heliostat: server.path_prefix; Reverb: REVERB_SERVER_PATH; soketi: PATH_PREFIX); where backends \
+             publish elsewhere, say it by --api"
         ),
         400 | 401 | 403 if answer.body.contains("Missing parameter") => {
             "the query was lost on the way: have the proxy pass it on as it comes (in nginx a variable such as $uri behind the \
              address of proxy_pass leaves it out)"
-                .to_owned()
-        }
-        400 | 401 | 403 if answer.body.to_lowercase().contains("unknown auth_key") => {
-            "no app there has this key: compare it with that of the server's configuration, and see whether the API at this \
-             address belongs to the same server as the WebSockets"
                 .to_owned()
         }
         401 | 403 => changed_on_the_way(answer.body, &signed.string_to_sign).unwrap_or_else(|| {
@@ -162,8 +175,19 @@ fn judge_refusal(visit: &Visit, answer: JudgedAnswer<'_>, signed: &SignedAddress
     }
 }
 
-/// Whether a server says that there is no app of this id: heliostat, soketi and Reverb have words of their own for it.
+/// Whether a server says that no app has the key: heliostat, and Sockudo.
+fn is_unknown_key(body: &str) -> bool {
+    let body = body.to_lowercase();
+    body.contains("unknown auth_key") || body.contains("application key not found")
+}
+
+/// Whether a server says that the key belongs to another app: heliostat, and Sockudo.
 fn is_another_id(body: &str) -> bool {
+    body.contains("belongs to the auth_key") || body.contains("does not match route app_id")
+}
+
+/// Whether a server says that there is no app of this id: soketi and Reverb have words of their own for it.
+fn has_no_such_id(body: &str) -> bool {
     let body = body.to_lowercase();
     body.contains("app ") && body.contains("found") || body.contains("application for id")
 }
@@ -235,8 +259,19 @@ mod tests {
             (401, "Missing parameter: auth_key\n", "the query was lost"),
             (400, "Unknown auth_key\n", "no app there has this key"),
             (404, "App 2 not found: no app with this id belongs to the auth_key\n", "another id"),
-            (404, "{\"error\":\"The app 7 could not be found.\",\"code\":404}", "another id"),
-            (404, "{\"message\":\"No matching application for ID [7].\"}", "another id"),
+            (200, "{\"error\":\"The app 7 could not be found.\",\"code\":404}", "no app there has this id"),
+            (404, "No matching application for ID [7].", "no app there has this id"),
+            (400, "Unknown path: /apps/7/channels/c", "the id of the app"),
+            // Sockudo 5.2.0.
+            (404, "Application key not found or invalid: Invalid app key", "no app there has this key"),
+            (401, "Authenticated app does not match route app_id", "another id"),
+            (401, "Invalid API signature", "the secret is another one"),
+            (
+                200,
+                "{\"error\":\"The secret authentication failed\",\"code\":401}",
+                "the secret is another one",
+            ),
+            (401, "Authentication signature invalid.", "the secret is another one"),
             (404, "Not found: /x/apps is no endpoint of this broker\n", "server.path_prefix"),
             (200, "<html>", "--api"),
             (500, "", "log"),

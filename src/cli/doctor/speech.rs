@@ -23,6 +23,8 @@ pub(super) enum PortSpeech {
     Http(String),
     /// TLS: it answered with an alert of TLS, or in plain words that it wants TLS.
     Tls,
+    /// WebSockets, and it hangs up on whoever asks for something else: so do servers whose HTTP API is at another port.
+    SocketsAlone,
     /// Something else that has a name.
     Other(&'static str),
     /// Something without one: the beginning of what came.

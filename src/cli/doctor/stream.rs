@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::place::CheckedPlace;
+use crate::cli::remote::told_status;
 use crate::cli::web_socket::{ByteStream, SocketError, beginning};
 
 /// Bytes of an answer that are read.
@@ -38,8 +39,9 @@ pub(super) struct HeardAnswer {
 }
 
 impl HeardAnswer {
+    /// The status, or the one that is told in the place of that of a success.
     pub(super) fn status(&self) -> u16 {
-        self.head.status.as_u16()
+        told_status(self.head.status.as_u16(), &self.text())
     }
 
     /// A header as text; empty if it did not come.

@@ -36,6 +36,13 @@ async fn speak(visit: &mut Visit) -> CheckOutcome {
             {
                 heard = PortSpeech::Tls;
             }
+            if heard == PortSpeech::Closed
+                && place.is_beside(&visit.sockets)
+                && visit.converse().await.is_ok()
+            {
+                heard = PortSpeech::SocketsAlone;
+                visit.takes_sockets_alone = true;
+            }
             let finding = judge_plain(&place, &heard);
             holds &= finding.mark != Mark::Fault;
             findings.push(finding);
@@ -61,13 +68,14 @@ fn judge_plain(place: &CheckedPlace, heard: &PortSpeech) -> Finding {
     let tried = format!("plain HTTP on port {}", place.port());
     let secured = place.with_tls(true);
     match heard {
-        PortSpeech::Http(status) => {
+        PortSpeech::Http(_) | PortSpeech::SocketsAlone => {
+            let speech = what_speaks(heard);
             if place.addresses.iter().any(|address| is_near(*address)) {
-                return Finding::ok(tried, format!("it speaks HTTP ({status})"));
+                return Finding::ok(tried, speech);
             }
             Finding::note(
                 tried,
-                format!("it speaks HTTP ({status}), without TLS"),
+                format!("{speech}, without TLS"),
                 "whoever is on the way can read everything, and pages that came by https may not use it: have a proxy, or \
                  the server itself, serve TLS",
             )
@@ -144,8 +152,9 @@ fn tls_fault(error: &io::Error) -> Option<&TlsFault> {
 /// What a port speaks that should speak HTTP, in words.
 fn what_speaks(heard: &PortSpeech) -> String {
     match heard {
-        PortSpeech::Http(status) => format!("it speaks plain HTTP ({status})"),
+        PortSpeech::Http(status) => format!("it speaks HTTP ({status})"),
         PortSpeech::Tls => "it speaks TLS".to_owned(),
+        PortSpeech::SocketsAlone => "it takes WebSockets, and hangs up on all else".to_owned(),
         PortSpeech::Other(name) => format!("something else listens there: {name}"),
         PortSpeech::Unknown(text) => format!("something else listens there, which says {text:?}"),
         PortSpeech::Closed => "it hung up without a word".to_owned(),
@@ -194,6 +203,7 @@ mod tests {
         let http = PortSpeech::Http("HTTP/1.1 200 OK".to_owned());
         let cases = [
             (http.clone(), Mark::Note, "read everything"),
+            (PortSpeech::SocketsAlone, Mark::Note, "read everything"),
             (PortSpeech::Tls, Mark::Fault, "https://h:6001/x"),
             (PortSpeech::Other("Redis"), Mark::Fault, "6001 is not the port"),
             (PortSpeech::Silent, Mark::Fault, "overloaded"),
@@ -206,7 +216,10 @@ mod tests {
         }
         let mut here = place("http://h");
         here.addresses = vec!["127.0.0.1".parse().unwrap()];
-        assert_eq!(judge_plain(&here, &http).mark, Mark::Ok);
+        assert_eq!(judge_plain(&here, &http).came, "it speaks HTTP (HTTP/1.1 200 OK)");
+        // pusher-fake, whose HTTP API is at another port.
+        let alone = judge_plain(&here, &PortSpeech::SocketsAlone);
+        assert_eq!((alone.mark, alone.came.contains("hangs up on all else")), (Mark::Ok, true));
     }
 
     #[test]

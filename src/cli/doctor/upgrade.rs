@@ -114,7 +114,8 @@ fn judge_refusal(place: &CheckedPlace, answer: JudgedAnswer<'_>, elsewhere: Opti
             .to_owned(),
         404 => format!(
             "the path is none of the broker's: have the proxy pass it on as it comes (in nginx a / behind the address of \
-             proxy_pass cuts the location away), and let server.path_prefix be what comes there; here it is {}",
+             proxy_pass cuts the location away), and give the address with the prefix that the server has (heliostat: server.path_prefix; Reverb: \
+             REVERB_SERVER_PATH; soketi: PATH_PREFIX); here it is {}",
             if place.prefix().is_empty() { "empty" } else { place.prefix() }
         ),
         403 => "something forbids it: see the rules of the proxy, and which origins the app takes".to_owned(),
@@ -127,8 +128,9 @@ fn judge_refusal(place: &CheckedPlace, answer: JudgedAnswer<'_>, elsewhere: Opti
 /// What was granted of a sub-protocol and of compression.
 fn judge_offers(is_open: bool, sub_protocol: &str, extensions: &str) -> Vec<Finding> {
     let tried = format!("a WebSocket with the sub-protocol {SUB_PROTOCOL}");
-    let change = "the Swift library offers it, and Apple's WebSockets take no answer without it: if the broker repeats it (ours \
-                  does), have the proxy pass Sec-WebSocket-Protocol on, both ways";
+    let change = "the Swift library offers it, and Apple's WebSockets take no answer without it: heliostat and soketi repeat it, and a \
+                  proxy before them has to pass Sec-WebSocket-Protocol on, both ways; others, such as \
+                  Reverb, repeat none";
     let protocol = if !is_open {
         Finding::warning(tried, "it was refused, and without one it was not", change)
     } else if sub_protocol == SUB_PROTOCOL {

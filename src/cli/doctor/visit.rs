@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
-use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, ORIGIN, USER_AGENT};
 use rustls::ClientConfig;
 use url::Url;
 
@@ -41,6 +41,10 @@ pub(super) struct Visit {
     pub(super) signs_prefix: bool,
     /// The page that clients are on, where one was named.
     pub(super) origin: Option<String>,
+    /// Whether clients name it: the app lets nobody in who names no page.
+    pub(super) names_page: bool,
+    /// Whether the port of the WebSockets hangs up on whoever asks for something else.
+    pub(super) takes_sockets_alone: bool,
     /// How long a client says nothing, to see whether it is cut.
     pub(super) idle: Duration,
     /// The broker's admin listener.
@@ -77,6 +81,8 @@ impl Visit {
             clock_ahead: 0,
             signs_prefix: true,
             origin: None,
+            names_page: false,
+            takes_sockets_alone: false,
             idle: Duration::ZERO,
             admin: None,
             greeted_in: None,
@@ -112,6 +118,12 @@ impl Visit {
         self.sockets.at(&format!("/app/{}", self.app.key), query)
     }
 
+    /// What a client says of the page that it is on.
+    pub(super) fn page_headers(&self) -> Vec<(&str, &str)> {
+        let page = self.origin.as_deref().filter(|_| self.names_page);
+        page.map(|origin| (ORIGIN.as_str(), origin)).into_iter().collect()
+    }
+
     /// A connection to a place, over TLS if its address says so, whatever its certificate is worth.
     ///
     /// # Errors
@@ -142,7 +154,7 @@ impl Visit {
         url: &Url,
     ) -> Result<(HandshakeAnswer, SocketAddr), UnheardError> {
         let (stream, local) = open_from(&self.sockets, &self.tls).await?;
-        Ok((shake_hands(stream, url, &[], MESSAGE_BYTES).await?, local))
+        Ok((shake_hands(stream, url, &self.page_headers(), MESSAGE_BYTES).await?, local))
     }
 
     /// Sends a request to this address of a place, with these headers, on a connection of its own.
@@ -182,7 +194,7 @@ impl Visit {
     /// # Errors
     /// If there is no WebSocket.
     pub(super) async fn converse(&self) -> Result<ClientConversation, UnheardError> {
-        let answer = self.shake_hands(&self.socket_url(), &[]).await?;
+        let answer = self.shake_hands(&self.socket_url(), &self.page_headers()).await?;
         let refused = |_| UnheardError::NoSocket(answer.head.status.as_u16());
         answer.socket.map(ClientConversation::over).map_err(refused)
     }
