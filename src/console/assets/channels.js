@@ -27,7 +27,7 @@ export function open(view, { parts, app, ...about }) {
     columns: ['Channel', 'Type', 'Subscriptions', 'Users'],
     row: ({ name, type: kind, cache, subscriptions, users }) => [link(['channels', name], name), cache ? `${kind}, cache` : kind, count(subscriptions), count(users)],
     caption: 'Channels',
-    none: 'No channel that is subscribed to fits.',
+    none: () => (search.value.trim() || type.value ? 'No channel that somebody is subscribed to fits.' : 'Nobody is subscribed to a channel. One is here as soon as a client subscribes to it.'),
   });
   const again = debounced(list.load);
   search.addEventListener('input', again);

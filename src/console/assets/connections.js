@@ -27,7 +27,7 @@ export function open(view, { parts, app, ...about }) {
       client ? `${client} ${version ?? ''}` : transport ?? '–', address ?? '–', duration(age), ...(isOneOfMany ? [node] : []),
     ],
     caption: 'Connections',
-    none: 'No connection fits.',
+    none: () => ([id, user, channel].some(({ value }) => value.trim()) ? 'No connection fits.' : 'Nobody is connected to this app.'),
   });
   const again = debounced(list.load);
   for (const input of [id, user, channel]) input.addEventListener('input', again);

@@ -51,11 +51,12 @@ export function open(view, { query, ...about }) {
  * A list of entries with its controls; other views watch one connection or channel with it.
  *
  * @param {{ readonly status: object | null }} about
+ * @param {string} [none]  what is said while there is none
  */
-export function entryList(about) {
+export function entryList(about, none = 'Nothing has happened yet that fits. Connections, events and refusals appear here by themselves.') {
   const kept = [];
   const rows = make('ol.entries', { 'aria-label': 'Entries, the newest first', tabIndex: -1 });
-  const nothing = empty('Nothing has happened yet that fits. Connections, events and refusals appear here by themselves.');
+  const nothing = empty(none);
   const light = make('span.light', { role: 'status', textContent: 'Connecting…' });
   light.dataset.tone = 'wait';
   const losses = make('p.losses', { hidden: true });

@@ -4,7 +4,7 @@ import { get } from './api.js';
 import { button, count, empty, fill, make, problem, silentNodes, table } from './page.js';
 
 /**
- * @param {{ path: string, query?: () => object, columns: string[], row: (item: object) => any[], caption: string, none: string,
+ * @param {{ path: string, query?: () => object, columns: string[], row: (item: object) => any[], caption: string, none: string | (() => string),
  *   note?: (page: object) => string | null }} what
  * @returns {{ element: HTMLElement, load: () => Promise<void>, refresh: () => void }}  `load` begins anew; `refresh` as well, unless
  *   somebody has gone on to further pages or has the focus in it
@@ -36,7 +36,7 @@ export function paged({ path, query = () => ({}), columns, row, caption, none, n
     const known = total === null || total === undefined ? count(items.length) : `${count(items.length)} of ${count(total)}`;
     fill(element,
       silentNodes({ silent }),
-      items.length ? table(columns, items.map(row), caption) : empty(none),
+      items.length ? table(columns, items.map(row), caption) : empty(typeof none === 'function' ? none() : none),
       note(page) ? make('p.hint', { textContent: note(page) }) : null,
       make('div.more', {},
         items.length ? make('span.hint', { textContent: `${known} shown${scope === 'node' ? `, of node ${node} alone` : ''}` }) : null,

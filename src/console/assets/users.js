@@ -18,7 +18,7 @@ export function open(view, { parts, app, status }) {
     columns: ['User', 'Connections', ...(status?.cluster ? ['Nodes'] : [])],
     row: ({ user_id: id, connections, nodes }) => [link(['users', id], id), count(connections), ...(status?.cluster ? [nodes.map(({ node_name: node }) => node).join(', ')] : [])],
     caption: 'Users',
-    none: 'Nobody who is signed in fits. Members of presence channels are shown with their channel.',
+    none: () => `${prefix.value.trim() ? 'Nobody who is signed in fits' : 'Nobody is signed in'}. Members of presence channels are shown with their channel.`,
   });
   const again = debounced(list.load);
   prefix.addEventListener('input', again);

@@ -17,7 +17,7 @@ export function open(view, { app }) {
       const { endpoints } = answer;
       // What one reads or has focused is not taken away from under one.
       if (body.contains(document.activeElement) && document.activeElement.closest('.attempts')) return;
-      fill(body, silentNodes(answer), endpoints.length ? endpoints.map((endpoint) => endpointElement(app, endpoint, opened, look)) : empty('This app has no webhooks. They are set in its ', make('code', { textContent: 'webhooks' }), '.'));
+      fill(body, silentNodes(answer), endpoints.length ? endpoints.map((endpoint) => endpointElement(app, endpoint, opened, look)) : empty('This app has no webhooks. One is added to it in the configuration by ', make('code', { textContent: '[[apps.webhooks]]' }), ' and its ', make('code', { textContent: 'url' }), '.'));
     } catch (error) {
       fill(body, problem('The webhooks are not to be had', error.message));
     }

@@ -14,7 +14,7 @@ const FORMS = {
 };
 
 export function open(view, { app, ...about }) {
-  const list = entryList(about);
+  const list = entryList(about, 'Nothing was refused while this page is open. Do again what fails: each refusal appears here by itself, with its cause.');
   const feed = new Feed({ kinds: ['refusals'] }, list.heard);
   const what = make('select', {}, Object.entries(FORMS).map(([value, { label }]) => make('option', { value, textContent: label })));
   const inputs = make('div.column');
