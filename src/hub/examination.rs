@@ -56,6 +56,11 @@ impl Hub {
         if let Some(told) = told_in_request(apps.registry(), request) {
             return Some(Box::new(Diagnosis::Found(told)));
         }
+        if *error == RequestAuthError::UnknownKey {
+            // The refusal says it itself; what the key is instead can be looked up.
+            let found = cause_of_request(apps.registry(), request, error);
+            return found.map(|cause| Box::new(Diagnosis::Found(cause)));
+        }
         let examined = || Box::new(self.examine(|| cause_of_request(apps.registry(), request, error)));
         (!says_enough(error)).then(examined)
     }
