@@ -7,6 +7,8 @@ export const title = 'Webhooks';
 export const needsApp = true;
 
 const EVERY_MS = 3000;
+/** So many attempts at an endpoint are shown unless one wants to see all that are kept. */
+const LATEST = 10;
 
 export function open(view, { app }) {
   const body = make('div.stack');
@@ -46,7 +48,20 @@ function endpointElement(app, endpoint, opened, look) {
       ['Waiting', waiting ? `${count(waiting)} (${bytes(waitingBytes)}), the oldest for ${duration(oldest)}` : '0'],
       ['Given up or dropped', count((dropped ?? 0) + (givenUp ?? 0))],
     ]),
-    attempts.length ? make('ol.attempts', {}, attempts.map((attempt) => attemptElement(app, index, attempt, opened, act, result))) : empty('Nothing has been sent there since the start.'));
+    attempts.length ? attemptList(attempts, opened, `${app}/${index}`, (attempt) => attemptElement(app, index, attempt, opened, act, result)) : empty('Nothing has been sent there since the start.'));
+}
+
+/** The latest attempts, and the others once somebody has asked for them. */
+function attemptList(attempts, opened, key, element) {
+  const rest = attempts.slice(LATEST);
+  const list = make('ol.attempts', {}, (opened.has(key) ? attempts : attempts.slice(0, LATEST)).map(element));
+  if (!rest.length || opened.has(key)) return list;
+  const more = button(`Show ${many(rest.length, 'earlier attempt')}`, () => {
+    opened.set(key, true);
+    list.append(...rest.map(element));
+    more.remove();
+  }, { kind: 'plain' });
+  return make('div.column', {}, list, more);
 }
 
 function attemptElement(app, index, attempt, opened, act, result) {
