@@ -70,10 +70,10 @@ function show(body, connection, app) {
     make('section.panel', {}, facts([
       ['Client', client ? `${client} ${version ?? ''}` : 'did not say'],
       ['Protocol', String(protocol ?? '–')],
-      ['Transport', transport],
+      ['Transport', transport === 'websocket' ? 'WebSocket' : transport],
       node && ['Node', node],
       ['Address', proxy ? `${address} through ${proxy}` : address],
-      ['Encrypted', tls ? 'over TLS' : 'not as far as is known and believed'],
+      ['Encrypted', tls ? 'over TLS' : 'not that the broker knows'],
       ['Origin', origin ?? 'none'],
       ['User', user ? link(['users', user], user) : 'not signed in'],
       ['Connected', `${duration(age)} ago, at ${clock(opened)}`],
@@ -101,5 +101,5 @@ function closing(app, socketId) {
       await post(of(app, 'connections', socketId, 'close'), { code: Number(code.value), reason: reason.value });
       say(`Closed with ${code.value}`);
     });
-  } }, field('Close with', code, '4000–4099: it stays away; 4100–4199: it comes back later; 4200–4299: at once'), field('Reason', reason), make('button.danger', { type: 'submit', textContent: 'Close' }));
+  } }, field('Close with', code), field('Reason', reason), make('button.danger', { type: 'submit', textContent: 'Close' }), make('small.whole-line', { textContent: '4000–4099: it stays away; 4100–4199: it comes back later; 4200–4299: at once' }));
 }

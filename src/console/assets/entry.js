@@ -16,6 +16,19 @@ const socket = (entry) => entry.socket_id && link(['connections', entry.socket_i
 const user = (entry) => entry.user_id && make('span.user', { textContent: entry.user_id });
 const code = (text) => make('code', { textContent: text });
 
+/** What a member of an entry is called, where its own name is no word. */
+const NAMES = {
+  app: 'App', channel: 'Channel', event: 'Event', socket_id: 'Socket id', user_id: 'User', source: 'Sent by', except: 'Not for', receivers: 'Connections that it was for',
+  receivers_elsewhere: 'of them on other nodes', out_of_reach: 'not to be reached', to_socket: 'For the connection', key: 'Key', code: 'Code', reason: 'Reason', status: 'Status',
+  method: 'Method', path: 'Path', peer: 'Address', proxy: 'Through', origin: 'Origin', client: 'Client', version: 'Version', client_version: 'Version', protocol: 'Protocol',
+  transport: 'Transport', count: 'Subscriptions', user_info: 'What it says of itself', duration_ms: 'Took', url: 'URL', attempt: 'Attempt', events: 'Events', error: 'Error',
+  node: 'Node, by its id', node_name: 'Node', backend: 'Backend', rule: 'Rule', id: 'Id', bytes: 'Size', next_at: 'Next attempt',
+};
+
+const VALUES = {
+  duration_ms: duration, bytes, source: (value) => SOURCES[value] ?? value, next_at: stamp,
+};
+
 const SOURCES = { client: 'a client', http: 'the HTTP API', pipe: 'a pipe' };
 
 /** What each entry says, in words; keyed by `what`. */
@@ -99,7 +112,7 @@ function detailsOf(entry, around) {
   return [
     pictureOf(entry),
     entry.data ? payloadOf(entry, around) : null,
-    make('dl.facts', {}, shown.map(([name, value]) => make('div', {}, make('dt', { textContent: name }), make('dd', { textContent: typeof value === 'object' ? JSON.stringify(value) : String(value) })))),
+    make('dl.facts', {}, shown.map(([name, value]) => make('div', {}, make('dt', { textContent: NAMES[name] ?? name.replaceAll('_', ' ') }), make('dd', { textContent: VALUES[name]?.(value) ?? (typeof value === 'object' ? JSON.stringify(value) : String(value)) })))),
     entry.data && app ? make('div.actions', {},
       button('Copy payload', () => copy(entry.data.text ?? entry.data.members ?? '')),
       button('Copy as curl', () => copy(asCurl(app.id, asSent(entry)))),
@@ -126,5 +139,5 @@ function payloadOf(entry, around) {
     fill(block, isDiff ? lines(old, text).map(([mark, line]) => make(`span.diff${{ '-': '.gone', '+': '.new', ' ': '' }[mark]}`, { textContent: `${mark} ${line}\n` })) : text);
   });
   compare.setAttribute('aria-pressed', 'false');
-  return make('div.payload-box', {}, make('div.bar', {}, make('span', { textContent: about }), compare), block);
+  return make('div.payload-box', {}, make('div.payload-head', {}, make('span', { textContent: about }), compare), block);
 }

@@ -36,7 +36,7 @@ function show(body, { rules, sent, paced_out: paced, backends, hooks, webhooks }
 }
 
 const DROPS = {
-  payload: 'other payload', pace: 'came before their time', replaced: 'replaced by a newer one', full: 'too many targets', target: 'no name of a channel',
+  payload: 'without what the filter asks for', pace: 'came before their time', replaced: 'replaced by a newer one', full: 'too many targets', target: 'no name of a channel',
 };
 
 function ruleElement(rule) {

@@ -73,6 +73,7 @@ function formOf(query) {
     for (const [key, element] of Object.entries(fields)) element.hidden = key !== target.value;
     for (const element of rest) element.hidden = target.value === 'batch';
     name.required = target.value !== 'batch';
+    for (const [key, input] of Object.entries(inputs)) input.required = key === target.value;
     rest[2].hidden = target.value !== 'channels';
     rest[3].hidden = target.value !== 'channels';
   };

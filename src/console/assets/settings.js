@@ -1,13 +1,13 @@
 // What holds: the apps, and the settings with where each came from.
 
 import { get, post } from './api.js';
-import { button, copy, count, empty, every, fill, heading, make, many, problem, table } from './page.js';
+import { button, copy, count, empty, every, field, fill, heading, make, many, problem, table } from './page.js';
 
 export const title = 'Settings';
 
 export function open(view, about) {
   const body = make('div.stack', {}, make('p.hint', { textContent: 'Loading…' }));
-  const search = make('input', { type: 'search', placeholder: 'limits', 'aria-label': 'Search settings', autocomplete: 'off', spellcheck: false });
+  const search = make('input', { type: 'search', placeholder: 'limits', autocomplete: 'off', spellcheck: false });
   let toml = null;
   const show = () => {
     if (toml === null) {
@@ -18,7 +18,8 @@ export function open(view, about) {
     // A line is understood by the table that it is in.
     let section = '';
     const shown = [];
-    for (const line of toml.split('\n')) {
+    // Its first line speaks of a flag of the command line.
+    for (const line of toml.replace(/^# Secrets are hidden.*\n+/, '').split('\n')) {
       if (line.startsWith('[')) section = line;
       if (!text || `${section} ${line}`.toLowerCase().includes(text)) shown.push(line);
     }
@@ -29,7 +30,7 @@ export function open(view, about) {
   const apps = make('section.panel', {}, make('h2', { textContent: 'Apps' }));
   const files = make('section.panel', { hidden: true, 'aria-label': 'Reload' });
   fill(view, heading('Settings', 'What holds, and where it came from.', button('Copy as TOML', () => copy(toml ?? ''))), files, apps,
-    make('form.panel.fields', { role: 'search', onsubmit: (event) => event.preventDefault() }, search), body);
+    make('form.panel.fields', { role: 'search', onsubmit: (event) => event.preventDefault() }, field('Settings that hold this word', search)), body);
   (async () => {
     try {
       const config = await get('config');
