@@ -12,6 +12,7 @@ use super::Console;
 use super::answer::ConsoleError;
 use super::elsewhere::{self, NodeRequest};
 use super::everywhere::{AskedOfApp, OVERVIEW, STATE};
+use super::payloads::PAYLOADS;
 use crate::auth::request::Query;
 use crate::channel::NodeId;
 use crate::cluster::questions::{ANSWER_BYTES, MOST_TO_ANSWER, NodeAnswer, PutQuestion};
@@ -59,6 +60,7 @@ impl Console {
         match (app, path.as_slice(), body) {
             (None, [OVERVIEW], None) => return self.own_overview(&Query::parse(query)),
             (None, [STATE], None) => return Ok(self.own_state()),
+            (None, [PAYLOADS, seq, from], None) => return self.payload_part(seq, from),
             _ => {}
         }
         let app = self.app(app.as_deref().unwrap_or_default())?;

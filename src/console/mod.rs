@@ -18,6 +18,7 @@ mod live;
 mod merged;
 mod nearest;
 mod overview;
+mod payloads;
 mod pipe;
 mod reload;
 mod send;
@@ -56,6 +57,7 @@ use elsewhere::OtherNodes;
 use everywhere::AskedOfApp;
 use merged::ListOf;
 use overview::{Overview, SAMPLE_EVERY};
+use payloads::PayloadFetches;
 
 /// Bytes of a body.
 const BODY_BYTES: usize = 256 * 1024;
@@ -81,6 +83,7 @@ pub(crate) struct Console {
     others: OtherNodes,
     /// What is heard of other nodes, for viewers.
     around: Arc<FeedAround>,
+    fetches: PayloadFetches,
     bounds: BodyBounds,
     started: Instant,
 }
@@ -145,6 +148,7 @@ impl Console {
             overview,
             others: OtherNodes::new(cluster),
             around,
+            fetches: PayloadFetches::new(),
             bounds,
             started: Instant::now(),
         }
@@ -209,7 +213,8 @@ impl Console {
                 Ok(HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/console/")).finish())
             }
             ["live"] => live::begin(self, request, payload).await,
-            ["live", "payloads", seq] => self.payload(seq),
+            ["live", "payloads", seq] => self.payload(&self.node(), seq).await,
+            ["live", "payloads", node, seq] => self.payload(node, seq).await,
             ["api", "status"] => Ok(done(&self.status())),
             ["api", "nodes"] => Ok(done(&self.nodes_everywhere().await)),
             ["api", "overview"] => Ok(done(&self.overview_everywhere(request.query_string()).await?)),
@@ -411,28 +416,6 @@ impl Console {
     fn config(&self) -> Value {
         let can_reload = self.reload.get().is_some();
         json!({ "toml": self.written_config, "as_of": "start", "can_reload": can_reload, "node": self.node() })
-    }
-
-    /// A payload that an entry of the feed names. It is what some client sent, so it is nothing but a picture at the most.
-    fn payload(&self, seq: &str) -> ConsoleAnswer {
-        let nothing = || ConsoleError::Nothing { what: "payload of the entry", name: seq.to_owned() };
-        let kept = seq.parse().ok().and_then(|seq| self.feed().payload(seq)).ok_or_else(nothing)?;
-        let plain = kept.media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let is_picture =
-            ["png", "jpeg", "webp", "gif", "avif"].iter().any(|of| plain == format!("image/{of}"));
-        let content_type = if is_picture || plain.starts_with("video/") {
-            header::HeaderValue::from_str(&plain).ok()
-        } else {
-            None
-        };
-        let plain = header::HeaderValue::from_static("application/octet-stream");
-        Ok(HttpResponse::Ok()
-            .insert_header((header::CONTENT_TYPE, content_type.unwrap_or(plain)))
-            .insert_header((
-                header::CONTENT_SECURITY_POLICY,
-                "default-src 'none'; sandbox; frame-ancestors 'none'",
-            ))
-            .body(kept.content))
     }
 }
 

@@ -40,8 +40,7 @@ impl AppWatch {
             ..FeedSubject::in_app(kind, app.id())
         };
         self.feed.tell(&subject, || {
-            // Who watches at another node cannot fetch it.
-            let (data, kept) = ShownPayload::of(&event.data, self.feed.is_watched_here());
+            let (data, kept) = ShownPayload::of(&event.data);
             let except = match event.to {
                 Destination::Subscribers { except, .. } => except,
                 Destination::Listeners { .. } | Destination::Connection(_) => None,

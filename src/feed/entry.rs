@@ -6,15 +6,13 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::payload::{KEPT_PAYLOAD_BYTES, KeptPayload};
 use super::subject::own_socket;
 use super::{FeedKind, FeedPlace, FeedSubject};
 use crate::protocol::json::Data;
 
 /// Bytes of a text that are shown: of a longer one it is said how long it is.
 pub(crate) const ENTRY_TEXT_BYTES: usize = 16 * 1024;
-
-/// Bytes of a binary payload that is kept to be fetched. Of a larger one only its length is told.
-const KEPT_PAYLOAD_BYTES: usize = 1024 * 1024;
 
 /// What an entry says beyond its number, time and kind. Which members it has depends on `what`; those it has not are left
 /// out in JSON.
@@ -121,16 +119,9 @@ pub(crate) enum ShownPayload {
     },
 }
 
-/// A payload that can be fetched for a while.
-#[derive(Clone, Debug)]
-pub(crate) struct KeptPayload {
-    pub(crate) media_type: Box<str>,
-    pub(crate) content: Bytes,
-}
-
 impl ShownPayload {
-    /// What is shown of this, and the payload itself if it is to be kept, and fits.
-    pub(crate) fn of(data: &Data<'_>, is_to_be_kept: bool) -> (Self, Option<KeptPayload>) {
+    /// What is shown of this, and the payload itself if it is binary and fits.
+    pub(crate) fn of(data: &Data<'_>) -> (Self, Option<KeptPayload>) {
         let Some(binary) = data.as_binary() else {
             let text = data.text();
             let shown = beginning(&text);
@@ -139,7 +130,7 @@ impl ShownPayload {
         };
         let (media_type, content): (Box<str>, _) = (binary.media_type().into(), binary.content());
         let members = beginning(binary.members()).into();
-        let kept = (is_to_be_kept && content.len() <= KEPT_PAYLOAD_BYTES).then(|| KeptPayload {
+        let kept = (content.len() <= KEPT_PAYLOAD_BYTES).then(|| KeptPayload {
             media_type: media_type.clone(),
             content: Bytes::copy_from_slice(content),
         });
@@ -263,11 +254,11 @@ mod tests {
     #[test]
     fn long_texts_are_cut_at_a_character() {
         let text = "ä".repeat(ENTRY_TEXT_BYTES);
-        let (shown, kept) = ShownPayload::of(&Data::of_text(&format!("a{text}")), true);
+        let (shown, kept) = ShownPayload::of(&Data::of_text(&format!("a{text}")));
         let ShownPayload::Text { text: shown, bytes, cut } = shown else { panic!("{shown:?}") };
         assert_eq!((shown.len(), bytes, cut), (ENTRY_TEXT_BYTES - 1, 2 * ENTRY_TEXT_BYTES + 1, true));
         assert!(kept.is_none());
-        let (short, _) = ShownPayload::of(&Data::of_text("<b>"), true);
+        let (short, _) = ShownPayload::of(&Data::of_text("<b>"));
         assert_eq!(serde_json::to_string(&short).unwrap(), r#"{"text":"<b>","bytes":3,"cut":false}"#);
     }
 
@@ -276,7 +267,7 @@ mod tests {
         let kept = |bytes: usize| {
             let content = vec![7; bytes];
             let binary = BinaryPayload::new("image/png", r#"{"n":1}"#, &content).unwrap();
-            let (shown, kept) = ShownPayload::of(&Data::of_binary(binary), true);
+            let (shown, kept) = ShownPayload::of(&Data::of_binary(binary));
             let json = serde_json::to_value(shown).unwrap();
             assert_eq!((&json["bytes"], &json["members"]), (&bytes.into(), &r#"{"n":1}"#.into()));
             kept.map(|kept| kept.content.len())

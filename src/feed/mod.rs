@@ -15,19 +15,19 @@ mod heard;
 mod kind;
 mod pace;
 mod passing;
+mod payload;
 mod place;
 mod ring;
 mod subject;
 mod viewer;
 mod words;
 
-pub(crate) use entry::{
-    ENTRY_TEXT_BYTES, FeedDetails, FeedEntry, KeptPayload, ShownCause, ShownPayload, beginning,
-};
+pub(crate) use entry::{ENTRY_TEXT_BYTES, FeedDetails, FeedEntry, ShownCause, ShownPayload, beginning};
 pub(crate) use filter::WrittenFilter;
 pub(crate) use heard::{FeedSources, NodeHearing};
 pub(crate) use kind::FeedKind;
 pub(crate) use passing::{Passing, WANTED_EVERY};
+pub(crate) use payload::{KEPT_PAYLOAD_BYTES, KeptPayload};
 pub(crate) use place::FeedPlace;
 pub(crate) use subject::FeedSubject;
 pub(crate) use viewer::{FeedBatch, FeedViewer, VIEWER_ENTRIES_PER_SECOND};
@@ -175,8 +175,8 @@ impl Feed {
         self.changed.notified().await;
     }
 
-    /// Whether somebody watches at this node, who may fetch payloads of it.
-    pub(crate) fn is_watched_here(&self) -> bool {
+    /// Whether somebody watches at this node.
+    fn is_watched_here(&self) -> bool {
         self.viewers.load().iter().any(|viewer| !viewer.is_elsewhere)
     }
 
@@ -228,7 +228,7 @@ impl Feed {
         self.viewers.load().iter().any(|viewer| viewer.filters.load().iter().any(&is))
     }
 
-    /// A payload that an entry names, while it is kept.
+    /// The payload of an entry of this node, while it is kept.
     pub(crate) fn payload(&self, seq: u64) -> Option<KeptPayload> {
         self.ring.lock().payload(seq)
     }

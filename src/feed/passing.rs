@@ -304,8 +304,8 @@ mod tests {
         }
         let most = r#"{"events":18446744073709551615,"dances":1}"#;
         let entry = |kind: &str| {
-            let data =
-                r#"{"bytes":3,"media_type":"image/png","members":"{}","payload":"https://evil.example/"}"#;
+            // As if this node kept it.
+            let data = r#"{"bytes":3,"media_type":"image/png","members":"{}","payload":"/console/live/payloads/1/1"}"#;
             format!(
                 r#"{{"seq":1,"at":8e15,"kind":"{kind}","what":"<b>","node":"1","data":{data},"later":[{{}}]}}"#
             )

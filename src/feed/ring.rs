@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::entry::{FeedEntry, KeptPayload, ShownPayload, ToldEntry};
+use super::entry::{FeedEntry, ShownPayload, ToldEntry};
+use super::payload::{KeptPayload, payload_path};
 
 /// Entries that are kept for viewers that are behind. Over it: the oldest are forgotten.
 const RING_ENTRIES: usize = 8192;
@@ -43,7 +44,7 @@ impl FeedRing {
         if let Some(kept) = told.details.kept.take()
             && let Some(ShownPayload::Binary { payload, .. }) = &mut told.details.data
         {
-            *payload = Some(format!("/console/live/payloads/{}", self.last).into());
+            *payload = Some(payload_path(told.place.as_deref(), self.last));
             self.payload_bytes += kept.content.len();
             self.payloads.push_back((self.last, kept));
         }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{ShownPayload, ToldEntry};
+use super::payload::passed_path;
 use super::{FeedDetails, FeedEntry, FeedKind, FeedPlace, VIEWERS, WrittenFilter};
 
 /// Bytes of one word. A longer one is not said, and not read.
@@ -130,9 +131,9 @@ impl PassedEntry {
         if !(0.0..=LATEST_MS).contains(&at) {
             return None;
         }
-        // It is kept there, not here; and whatever it says, a page would ask for it.
+        // A page asks for whatever it says, so it may say only what that node keeps.
         if let Some(ShownPayload::Binary { payload, .. }) = &mut details.data {
-            *payload = None;
+            *payload = payload.take().and_then(|path| passed_path(&path, place));
         }
         Some(ToldEntry { at, kind, place: Some(Arc::clone(place)), is_from_elsewhere: true, details })
     }

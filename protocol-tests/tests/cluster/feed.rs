@@ -4,8 +4,9 @@
 use std::process::{Command, Stdio};
 
 use heliostat_protocol_tests::broker::binary;
+use heliostat_protocol_tests::track::BinaryMessage;
 use heliostat_protocol_tests::wire::Wire;
-use heliostat_protocol_tests::{Node, Socket, unique};
+use heliostat_protocol_tests::{Engine, Node, Setup, Socket, unique};
 use serde_json::{Value, json};
 
 use crate::{eventually, eventually_is, on_shared_nodes};
@@ -153,4 +154,50 @@ fn what_happens_on_all_nodes_is_told_at_one() {
         );
         assert!(told.ends_with(&expected) && told.lines().count() == 1, "{told}");
     });
+}
+
+/// The content of a binary message that came to another node is fetched at the node at which somebody watches, whole and served as
+/// nothing that a browser would run. When nobody watches any more, it is kept nowhere.
+///
+/// Proves: console.
+#[test]
+fn a_picture_that_came_to_another_node_can_be_fetched() {
+    let engine = Engine::standalone();
+    let [a, b]: [Node; 2] = Setup::on(&engine).start();
+    let kept = |node: &Node| node.metric("heliostat_console_feed_bytes", "");
+    let mut feed = FeedAt::come(&a, json!({ "kinds": ["events"] }));
+    feed.await_nodes(1);
+    let mut sender = b.target.connect_as("protocol=7&client=js&version=8.4.0&flash=false&binary=1");
+    sender.subscribe_private("private-room");
+    // It is more than one answer between nodes may have.
+    let content: Vec<u8> = (0..700_000_u32).map(|at| (at % 251) as u8).collect();
+    let mut paths = Vec::new();
+    for (media_type, served) in [("image/png", "image/png"), ("text/html", "application/octet-stream")] {
+        BinaryMessage::new("private-room", "client-e", media_type, &json!({}), content.clone())
+            .send(&mut sender);
+        let event = feed.entry("events");
+        let path = event["data"]["payload"].as_str().unwrap_or_else(|| panic!("no payload: {event}"));
+        assert_eq!(path.split('/').nth(4), event["node"].as_str(), "it is named by its node");
+        for node in [&a, &b] {
+            let answer = node.api("GET", path, &Value::Null);
+            assert_eq!((answer.status, answer.body == content), (200, true), "{}", node.name);
+            assert_eq!(answer.header("content-type"), Some(served));
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+            let policy = answer.header("content-security-policy").unwrap();
+            assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{policy}");
+        }
+        paths.push(path.to_owned());
+    }
+    let node = paths[0].split('/').nth(4).unwrap();
+    for nothing in [
+        format!("/console/live/payloads/{node}/99"),
+        format!("/console/live/payloads/{node}/x"),
+        format!("/console/live/payloads/{}/1", "0".repeat(32)),
+    ] {
+        assert_eq!(a.api("GET", &nothing, &Value::Null).status, 404, "{nothing}");
+    }
+    drop(feed);
+    eventually_is("nothing is kept", [0.0, 0.0], || [&a, &b].map(kept));
+    assert_eq!(a.api("GET", &paths[1], &Value::Null).status, 404);
+    drop(sender);
 }

@@ -49,7 +49,7 @@ async function decode(url, { config, timestamp = 0 }) {
   if (!config) throw new Error('it has no configuration');
   const { description, codec, codedWidth, codedHeight } = config;
   const answer = await fetch(url, { credentials: 'same-origin' });
-  if (!answer.ok) throw new Error('its bytes are not kept any more');
+  if (!answer.ok) throw new Error(answer.status === 404 ? 'its bytes are not kept any more' : 'its node has not told its bytes');
   const bytes = await answer.arrayBuffer();
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('the decoder gave nothing')), DECODE_MS);
