@@ -12,6 +12,7 @@ use super::Console;
 use super::answer::ConsoleError;
 use super::elsewhere::{self, NodeRequest};
 use super::everywhere::{AskedOfApp, OVERVIEW, STATE};
+use super::pauses::PAUSES;
 use super::payloads::PAYLOADS;
 use crate::auth::request::Query;
 use crate::channel::NodeId;
@@ -21,21 +22,25 @@ use crate::cluster::questions::{ANSWER_BYTES, MOST_TO_ANSWER, NodeAnswer, PutQue
 const ANSWERED_AT_ONCE: usize = 8;
 
 impl Console {
-    /// Answers what the consoles of other nodes ask, until it is dropped.
+    /// Answers what the consoles of other nodes ask, until it is dropped, and asks at first what an operator has done there.
     pub(crate) async fn answer_nodes(self: Arc<Self>) {
         let Some(cluster) = self.others.cluster() else { return };
         let (put, mut questions) = mpsc::channel(MOST_TO_ANSWER);
         cluster.answer_by(put);
         let room = Arc::new(Semaphore::new(ANSWERED_AT_ONCE));
-        while let Some(question) = questions.recv().await {
-            // It is never closed.
-            let turn = Arc::clone(&room).acquire_owned().await;
-            let console = Arc::clone(&self);
-            actix_web::rt::spawn(async move {
-                console.answer_node(question).await;
-                drop(turn);
-            });
-        }
+        let answering = async {
+            while let Some(question) = questions.recv().await {
+                // It is never closed.
+                let turn = Arc::clone(&room).acquire_owned().await;
+                let console = Arc::clone(&self);
+                actix_web::rt::spawn(async move {
+                    console.answer_node(question).await;
+                    drop(turn);
+                });
+            }
+        };
+        // What is paused while this node is not known elsewhere it asks for; from now on it is told.
+        tokio::join!(self.learn_pauses(), answering);
     }
 
     async fn answer_node(&self, question: PutQuestion) {
@@ -60,6 +65,7 @@ impl Console {
         match (app, path.as_slice(), body) {
             (None, [OVERVIEW], None) => return self.own_overview(&Query::parse(query)),
             (None, [STATE], None) => return Ok(self.own_state()),
+            (None, [PAUSES], None) => return Ok(self.own_pauses()),
             (None, [PAYLOADS, seq, from], None) => return self.payload_part(seq, from),
             _ => {}
         }

@@ -18,6 +18,7 @@ mod live;
 mod merged;
 mod nearest;
 mod overview;
+mod pauses;
 mod payloads;
 mod pipe;
 mod reload;

@@ -3,7 +3,7 @@
 //! Each endpoint has its own, so that a slow or broken one delays no other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -44,8 +44,8 @@ pub(super) struct EndpointSender {
     drops: Mutex<DropLog>,
     /// Numbers the requests, for the log.
     requests: AtomicU64,
-    /// An operator would have nothing sent for now.
-    paused: AtomicBool,
+    /// Whether nothing is to be sent for now, if an operator has said so or otherwise.
+    paused: Mutex<Option<bool>>,
     sent: Mutex<SentWebhooks>,
 }
 
@@ -70,20 +70,31 @@ impl EndpointSender {
             producers: AtomicUsize::new(1),
             drops: Mutex::default(),
             requests: AtomicU64::new(0),
-            paused: AtomicBool::new(false),
+            paused: Mutex::default(),
             sent: Mutex::default(),
         }
     }
 
     /// Sends nothing from now on, or goes on.
     pub(super) fn pause(&self, is_paused: bool) {
-        self.paused.store(is_paused, Ordering::Relaxed);
+        *self.paused.lock() = Some(is_paused);
         self.changed.notify_one();
+    }
+
+    /// Sends nothing from now on, as it is on another node, unless it has been said here what is to be. Whether it is paused by that.
+    pub(super) fn pause_as_elsewhere(&self) -> bool {
+        let mut paused = self.paused.lock();
+        let is_new = paused.is_none();
+        if is_new {
+            *paused = Some(true);
+            self.changed.notify_one();
+        }
+        is_new
     }
 
     /// Whether nothing is sent for now.
     pub(super) fn is_paused(&self) -> bool {
-        self.paused.load(Ordering::Relaxed)
+        *self.paused.lock() == Some(true)
     }
 
     /// The latest attempts, the newest first.

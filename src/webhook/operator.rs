@@ -99,6 +99,13 @@ impl Webhooks {
         Ok(())
     }
 
+    /// The same for an endpoint that is paused on another node, unless an operator has said here what is to be, or it is another
+    /// one. Whether it is paused by that.
+    pub(crate) fn pause_as_elsewhere(&self, app_id: &str, index: usize, url: &str) -> bool {
+        let sender = self.sender(app_id, index).ok();
+        sender.is_some_and(|sender| sender.endpoint.url.to_string() == url && sender.pause_as_elsewhere())
+    }
+
     /// Sends once more what an attempt sent, signed anew and marked; the queue and its attempts are not touched.
     ///
     /// # Errors

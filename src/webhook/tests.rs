@@ -192,6 +192,22 @@ fn a_pause_ends_when_the_app_signs_by_another_key_or_is_removed() {
     }
 }
 
+/// What an operator says here counts, whatever is heard of other nodes later.
+#[test]
+fn a_pause_of_another_node_holds_until_something_is_said_here() {
+    let webhooks = Webhooks::new();
+    let url = "http://127.0.0.1:9/";
+    let _listener = webhooks.listener(&app(), &config(url)).unwrap();
+    let is_paused = || webhooks.shown("1")[0].is_paused;
+    for (app, index, other) in [("2", 0, url), ("1", 1, url), ("1", 0, "http://127.0.0.1:10/")] {
+        assert!(!webhooks.pause_as_elsewhere(app, index, other) && !is_paused(), "{app} {index} {other}");
+    }
+    assert!(webhooks.pause_as_elsewhere("1", 0, url) && is_paused());
+    assert!(!webhooks.pause_as_elsewhere("1", 0, url), "it is already");
+    webhooks.pause("1", 0, false).unwrap();
+    assert!(!webhooks.pause_as_elsewhere("1", 0, url) && !is_paused());
+}
+
 /// An unchanged configuration keeps its listener. Another one does not lose what the old one held back.
 #[test]
 fn a_listener_that_is_replaced_sends_what_it_held_back() {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use heliostat_protocol_tests::{Engine, Node, Setup, Socket};
 use serde_json::{Value, json};
 
-use crate::eventually;
 use crate::users::signed_in;
+use crate::webhooks::{Told, apps, sink};
+use crate::{eventually, eventually_is};
 
 /// What the console of a node answers, and how.
 #[track_caller]
@@ -104,4 +105,34 @@ fn any_node_shows_and_closes_the_connections_of_all() {
     let took = began.elapsed();
     assert!(took < Duration::from_secs(3), "it took {took:?}");
     b.broker().resume();
+}
+
+/// An endpoint of webhooks that was paused is paused by a node that starts later as well, which the console shows; any node resumes it on
+/// all, and what waited is sent.
+///
+/// Proves: N12, console.
+#[test]
+fn a_node_that_starts_pauses_what_is_paused() {
+    let (engine, sink) = (Engine::standalone(), sink());
+    let setup = Setup::on(&engine).apps(&apps(&sink, 1.0));
+    let [a]: [Node; 1] = setup.start();
+    let path = |what: &str| format!("/console/api/apps/{}/webhooks/0/{what}", a.target.credentials.app_id);
+    assert_eq!(a.api("POST", &path("pause"), &json!({})).json()["paused"], true);
+    let b = setup.start_node("b");
+    let paused = |at: &Node| -> Vec<Value> {
+        let shown = show(at, "/webhooks");
+        let nodes = shown["endpoints"][0]["nodes"].as_array().unwrap();
+        nodes.iter().map(|node| node["paused"].clone()).collect()
+    };
+    eventually_is("both have paused it", vec![json!(true); 2], || paused(&a));
+    let mut socket = b.target.connect();
+    socket.subscribe("room");
+    eventually("it waits at both", || {
+        let shown = show(&b, "/webhooks");
+        let endpoint = &shown["endpoints"][0];
+        (endpoint["waiting"].as_u64() > Some(0) && endpoint["attempts"] == json!([])).then_some(())
+    });
+    assert_eq!(b.api("POST", &path("resume"), &json!({})).json()["paused"], false);
+    assert_eq!(paused(&a), [json!(false), json!(false)]);
+    Told::default().until(&sink, "channel_occupied", "room");
 }
