@@ -35,6 +35,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
 const WHY_SILENT: &str =
     "it passes nothing on: its admin listener is off, its release is an older one, or it is too busy";
 
+/// What is told of all nodes while that is no fault of theirs.
+const WHY_AWAY: &str = "it cannot be heard: the bus between the nodes is away";
+
 /// The seam between those who take what other nodes say, the task that does what they ask for, and viewers.
 #[derive(Debug)]
 pub(super) struct FeedAround {
@@ -104,8 +107,35 @@ struct WatchAround {
     is_to_ask: bool,
     /// Since when something has been wanted of others.
     asks_since: Option<Instant>,
+    /// When the bus was away last.
+    away_at: Option<Instant>,
     /// What is told of the nodes.
-    shown: Vec<(NodeId, Option<NodeHearing>)>,
+    shown: Vec<(NodeId, ShownHearing)>,
+}
+
+/// What viewers are told of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ShownHearing {
+    /// It passes on what they want.
+    Passes,
+    /// Nothing: it may still answer.
+    NotYet,
+    /// Nothing is heard of it, for this reason.
+    Silent(&'static str),
+}
+
+impl ShownHearing {
+    /// Of a node of which this is heard, and which may still be about to answer.
+    fn of(heard: NodeHearing, is_away: bool, may_be_silent: bool) -> Self {
+        if is_away {
+            return ShownHearing::Silent(WHY_AWAY);
+        }
+        match heard {
+            NodeHearing::Passes => ShownHearing::Passes,
+            NodeHearing::Silent if !may_be_silent => ShownHearing::Silent(WHY_SILENT),
+            NodeHearing::Late | NodeHearing::Silent => ShownHearing::NotYet,
+        }
+    }
 }
 
 impl WatchAround {
@@ -118,6 +148,7 @@ impl WatchAround {
             turn: 0,
             is_to_ask: false,
             asks_since: None,
+            away_at: None,
             shown: Vec::new(),
             console,
             feed,
@@ -221,24 +252,53 @@ impl WatchAround {
             self.shown.clear();
             return self.console.around.told.store(None);
         };
-        let shown = self.nodes.iter().map(|(node, (_, seen))| match self.heard.of(&self.feed, *node, now) {
-            NodeHearing::Silent if now < asked.max(*seen) + ANSWERS_WITHIN => (*node, None),
-            heard => (*node, Some(heard)),
+        let is_away = self.console.hub.bus().is_some_and(|bus| bus.is_away());
+        if is_away {
+            self.away_at = Some(now);
+        }
+        let shown = self.nodes.iter().map(|(node, (_, seen))| {
+            let could_answer = self.away_at.max(Some(asked.max(*seen)));
+            let may_be_silent = could_answer.is_some_and(|since| now < since + ANSWERS_WITHIN);
+            (*node, ShownHearing::of(self.heard.of(&self.feed, *node, now), is_away, may_be_silent))
         });
         let shown: Vec<_> = shown.collect();
         if shown == self.shown && self.console.around.told.load().is_some() {
             return;
         }
         self.shown = shown;
-        let of = |wanted: NodeHearing| self.shown.iter().filter(move |(_, heard)| *heard == Some(wanted));
-        let place = |(node, _): &(NodeId, Option<NodeHearing>)| self.nodes.get(node).map(|(place, _)| place);
-        let passing = of(NodeHearing::Passes).filter_map(place);
-        let passing: Vec<Value> =
-            passing.map(|place| json!({ "node": place.id, "name": place.name })).collect();
-        let silent = of(NodeHearing::Silent).filter_map(place);
-        let silent: Vec<Value> =
-            silent.map(|place| json!({ "node": place.id, "name": place.name, "why": WHY_SILENT })).collect();
+        let (mut passing, mut silent) = (Vec::<Value>::new(), Vec::<Value>::new());
+        for (node, shown) in &self.shown {
+            let Some((place, _)) = self.nodes.get(node) else { continue };
+            match shown {
+                ShownHearing::Passes => passing.push(json!({ "node": place.id, "name": place.name })),
+                ShownHearing::Silent(why) => {
+                    silent.push(json!({ "node": place.id, "name": place.name, "why": why }));
+                }
+                ShownHearing::NotYet => {}
+            }
+        }
         let told = json!({ "type": "nodes", "passing": passing, "silent": silent }).to_string();
         self.console.around.told.store(Some(Arc::new(told)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_the_bus_is_away_no_node_is_blamed() {
+        use NodeHearing::{Late, Passes, Silent};
+        let heard = [Passes, Late, Silent];
+        let while_away = heard.map(|heard| ShownHearing::of(heard, true, true));
+        assert_eq!(while_away, [ShownHearing::Silent(WHY_AWAY); 3]);
+        assert_eq!(
+            heard.map(|heard| ShownHearing::of(heard, false, true)),
+            [ShownHearing::Passes, ShownHearing::NotYet, ShownHearing::NotYet]
+        );
+        assert_eq!(
+            heard.map(|heard| ShownHearing::of(heard, false, false)),
+            [ShownHearing::Passes, ShownHearing::NotYet, ShownHearing::Silent(WHY_SILENT)]
+        );
     }
 }
