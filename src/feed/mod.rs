@@ -59,7 +59,7 @@ const ENTRIES_PER_SECOND: u32 = 2000;
 /// What happens, for those who watch.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// Bits of the kinds that some viewer wants: what nobody wants costs a look at this.
+    /// Bits of the kinds that some viewer wants of this node: what nobody wants costs a look at this.
     wanted: AtomicU8,
     viewers: ArcSwap<Vec<Arc<ViewerPlace>>>,
     /// Held while a viewer comes or goes, or changes its mind.
@@ -207,15 +207,17 @@ impl Feed {
         self.version.load(Ordering::Relaxed)
     }
 
-    /// Whether some viewer wants things of this kind.
+    /// Whether some viewer wants things of this kind that happen on this node.
     pub(crate) fn wants_kind(&self, kind: FeedKind) -> bool {
         self.wanted.load(Ordering::Relaxed) & kind.bit() != 0
     }
 
-    /// Whether some viewer wants one of these kinds, and may want it of this app.
+    /// Whether some viewer wants one of these kinds, and may want it of this app on this node.
     pub(crate) fn wants_of_app(&self, kinds: &[FeedKind], app: &str) -> bool {
         let bits = kinds.iter().fold(0, |bits, kind| bits | kind.bit());
-        self.has_filter(|filter| filter.kinds() & bits != 0 && filter.wants_app(app))
+        self.has_filter(|filter| {
+            filter.kinds() & bits != 0 && filter.wants_app(app) && filter.wants_node(self.place())
+        })
     }
 
     /// Whether some viewer wants this.
@@ -254,7 +256,9 @@ impl Feed {
     /// What is wanted has changed by this one.
     fn count_wanted(&self, place: &ViewerPlace) {
         let kinds = |viewer: &Arc<ViewerPlace>| {
-            viewer.filters.load().iter().fold(0, |bits, filter| bits | filter.kinds())
+            let filters = viewer.filters.load();
+            let of_here = filters.iter().filter(|filter| filter.wants_node(self.place()));
+            of_here.fold(0, |bits, filter| bits | filter.kinds())
         };
         let wanted = self.viewers.load().iter().fold(0, |bits, viewer| bits | kinds(viewer));
         self.wanted.store(wanted, Ordering::Relaxed);
@@ -332,6 +336,18 @@ mod tests {
         drop(viewer);
         assert!(!feed.wants_kind(FeedKind::Events));
         assert_eq!(feed.figures(), FeedFigures::default());
+    }
+
+    #[test]
+    fn what_is_wanted_of_another_node_alone_costs_nothing_here() {
+        let feed = Arc::<Feed>::default();
+        feed.set_place(FeedPlace::new("1", "a"));
+        let (mut viewer, kinds) = (feed.enter().unwrap(), [FeedKind::Events]);
+        viewer.set_filter(filter(r#"{"node":"b"}"#));
+        assert!(!feed.wants_kind(FeedKind::Events) && !feed.wants_of_app(&kinds, "1"));
+        assert_eq!(feed.filters_for_others().len(), 1);
+        viewer.set_filter(filter(r#"{"node":"a"}"#));
+        assert!(feed.wants_kind(FeedKind::Events) && feed.wants_of_app(&kinds, "1"));
     }
 
     #[test]
