@@ -25,7 +25,7 @@ export function asSent(entry) {
 export function asPusherJs(entry, key, host) {
   const { channel = 'my-channel', event } = entry;
   const lines = [
-    `const pusher = new Pusher(${js(key)}, { wsHost: ${js(host)}, forceTLS: false, cluster: '' });`,
+    `const pusher = new Pusher(${js(key)}, { cluster: 'heliostat', wsHost: ${js(host)}, wsPort: 6001, wssPort: 6001, forceTLS: false });`,
     `const channel = pusher.subscribe(${js(channel)});`,
     `channel.bind(${js(event)}, (data) => console.log(data));`,
   ];
