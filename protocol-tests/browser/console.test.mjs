@@ -87,6 +87,7 @@ test('an event is sent, arrives in a page, and is seen in the feed', async (t) =
   await live.waitForFunction(() => document.querySelectorAll('.entry').length === 2);
   await live.locator('.opener').first().click();
   await live.getByRole('button', { name: 'Compare with the one before' }).first().click();
+  assert.ok(await live.locator('.payload-head').first().evaluate((head) => head.scrollHeight <= head.clientHeight), 'the button is shown whole');
   assert.match(await live.textContent('.diff.new'), /another/);
   await screenshot(live, 'console-live-diff');
 
