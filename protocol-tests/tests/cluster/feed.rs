@@ -15,11 +15,11 @@ use crate::{eventually, eventually_is, on_shared_nodes};
 const TOKEN: &str = "a-token-of-the-nodes";
 
 /// Somebody who watches at a node.
-struct FeedAt(Wire);
+pub(crate) struct FeedAt(Wire);
 
 impl FeedAt {
     /// Comes to a node, and wants this.
-    fn come(node: &Node, mut filter: Value) -> FeedAt {
+    pub(crate) fn come(node: &Node, mut filter: Value) -> FeedAt {
         let credentials = format!("Authorization: Bearer {TOKEN}");
         let mut feed = FeedAt(Wire::upgrade(&node.admin, "/console/live", &[&credentials]));
         let hello = feed.message();
@@ -40,12 +40,24 @@ impl FeedAt {
     }
 
     /// Waits until so many other nodes pass on what it wants.
-    fn await_nodes(&mut self, nodes: usize) {
+    pub(crate) fn await_nodes(&mut self, nodes: usize) {
         loop {
             let message = self.message();
             if message["type"] == "nodes" && message["passing"].as_array().unwrap().len() == nodes {
                 assert_eq!(message["silent"], json!([]), "{message}");
                 return;
+            }
+        }
+    }
+
+    /// Waits until so many other nodes are silent, and answers why.
+    pub(crate) fn await_silent(&mut self, nodes: usize) -> Vec<String> {
+        loop {
+            let message = self.message();
+            let silent = message["silent"].as_array().cloned().unwrap_or_default();
+            if message["type"] == "nodes" && silent.len() == nodes {
+                assert_eq!(message["passing"], json!([]), "{message}");
+                return silent.iter().map(|node| node["why"].as_str().unwrap().to_owned()).collect();
             }
         }
     }

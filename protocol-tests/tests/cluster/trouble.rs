@@ -7,6 +7,7 @@ use heliostat_protocol_tests::engine::RedisServer;
 use heliostat_protocol_tests::{Engine, Forwarder, Node, Setup, Socket, unique};
 use serde_json::{Value, json};
 
+use crate::feed::FeedAt;
 use crate::users::signed_in;
 use crate::{
     ADDED, REMOVED, Trio, a_member_on_each, all_list, assert_quiet, eventually, member, settle, sorted,
@@ -90,7 +91,8 @@ fn serves_alone(node: &Node) {
 }
 
 /// The engine stands still for longer than the dead time. Within a moment the admin listener's `/ready` is 503 and names the
-/// bus, that for clients is 200 and says so, everything local goes on, and nobody is declared dead; then it heals.
+/// bus, that for clients is 200 and says so, as viewers of the console are told, everything local goes on, and nobody is declared dead;
+/// then it heals.
 ///
 /// Proves: N8, N14, N15, N16, N21.
 #[test]
@@ -103,7 +105,12 @@ fn an_engine_that_stands_still_harms_nobody() {
         told.until(&sink, &format!("member_added {user}"), &room.channel);
     }
     let ann = signed_in(&trio.nodes[1], "ann", &Value::Null);
+    let mut feed = FeedAt::come(&trio.nodes[0], json!({}));
+    feed.await_nodes(2);
     trio.engine.server().pause();
+    let why = feed.await_silent(2);
+    assert!(why.iter().all(|why| why.contains("the bus")), "who watches is told the reason: {why:?}");
+    drop(feed);
     for node in &trio.nodes {
         let why = node.await_not_ready();
         assert!(why.to_lowercase().contains("bus"), "{why}");
