@@ -176,15 +176,14 @@ impl ArrivedBytes {
         all_at <= now
     }
 
-    /// How long it will take until all that was sent has arrived, if the line takes what it took last. Where that was never
-    /// measured, it is reckoned with the most that it can have taken, as the oldest ping is still away.
+    /// How long it will take until all that was sent has arrived, if the line takes what it took last, and no more than it can have
+    /// taken as the oldest ping is still away.
     fn will_take(&self, sent: u64, oldest: &PingAway, line: Duration, now: Instant) -> Duration {
         let Some((arrived, heard)) = self.last else { return Duration::ZERO };
-        let at = if self.pace.is_some() { heard } else { heard.max(oldest.sent_at + line) };
-        let waited = now.saturating_duration_since(at);
-        let pace = self
-            .pace
-            .unwrap_or_else(|| per_second(oldest.behind.saturating_sub(arrived).max(LEAST_MEASURED), waited));
+        let since = heard.max(oldest.sent_at + line);
+        let away = oldest.behind.saturating_sub(arrived).max(LEAST_MEASURED);
+        let most = per_second(away, now.saturating_duration_since(since));
+        let (at, pace) = self.pace.map_or((since, most), |pace| (heard, pace.min(most)));
         (at + time_for(sent.saturating_sub(arrived), pace)).saturating_duration_since(now)
     }
 }

@@ -199,3 +199,22 @@ fn a_line_that_is_weak_from_the_beginning_is_known_to_be() {
         }
     }
 }
+
+/// A line that takes all of it and comes down to a quarter at any time is known to be weak half a second later at most than one that
+/// was so from the beginning, and one that only stalls is not taken for one.
+#[test]
+fn a_line_that_comes_down_is_told_from_one_that_stalls() {
+    const STALL_TICKS: usize = 60;
+    for phase in 0..12 {
+        let before = std::iter::repeat_n(WHOLE * 4, (1_600 + phase * KEY_TICKS / 12) as usize);
+        let comes_down = before.clone().chain(std::iter::repeat_n(WHOLE / 4, 2_000));
+        let late = watched(4 << 20, false, comes_down).longest_late();
+        assert!(late <= TICK * KEY_TICKS as u32 + Duration::from_millis(500), "{late:?} in phase {phase}");
+        let stall = || std::iter::repeat_n(0, STALL_TICKS).chain(std::iter::repeat_n(WHOLE * 4, 940));
+        for buffer in [4 << 20, 16 << 10] {
+            let distant = watched(buffer, false, before.clone().chain((0..2).flat_map(|_| stall())));
+            let gaps = distant.shown.windows(2).map(|two| two[1].1.saturating_duration_since(two[0].1));
+            assert_eq!(gaps.max(), Some(TICK * FRAME_TICKS as u32), "nothing is given up, in phase {phase}");
+        }
+    }
+}
