@@ -16,6 +16,9 @@ use super::visit::Visit;
 /// What may be asked for at most, so that all checks together end in time.
 pub(super) const LONGEST_SECONDS: u64 = 240;
 
+/// Within what is longer than this heliostat has spoken.
+const LONGER: Duration = Duration::from_secs(60);
+
 pub(super) const CHECK: Check = Check {
     name: "idle",
     tries: "a client that says nothing",
@@ -140,7 +143,12 @@ fn judge(held: SilentClient, fate: &HeldFate, waited: Duration) -> Finding {
         HeldFate::Stood => Finding::note(
             tried,
             "it stood, and the server said nothing",
-            "give a longer --idle, such as 60, to see whether it stands until the server speaks (heliostat does within 45 s)",
+            if waited < LONGER {
+                "give a longer --idle, such as 60, to see whether it stands until the server speaks (heliostat does within 45 s)"
+            } else {
+                "nothing has cut it; a server that says nothing of its own accord, as soketi, leaves that to clients, which ping \
+                 after the silence that \"greeting\" tells of"
+            },
         ),
         HeldFate::Cut(after, how) => Finding::fault(
             tried,
@@ -181,6 +189,10 @@ mod tests {
             (spoke.mark, spoke.came.as_str()),
             (Mark::Ok, "the server spoke after 25.0 s, and it stood")
         );
-        assert_eq!(judge(SilentClient::Socket, &HeldFate::Stood, waited).mark, Mark::Note);
+        let stood = |seconds| judge(SilentClient::Socket, &HeldFate::Stood, Duration::from_secs(seconds));
+        assert_eq!((stood(20).mark, stood(60).mark), (Mark::Note, Mark::Note));
+        assert!(stood(20).change.unwrap().contains("a longer --idle"));
+        // soketi 1.6.1 says nothing of its own accord.
+        assert!(stood(60).change.unwrap().contains("nothing has cut it"));
     }
 }
