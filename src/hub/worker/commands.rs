@@ -1,14 +1,16 @@
 //! What other threads ask of a worker: its mailbox is read and each command carried out, as far as one turn allows.
 
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::hub::AppIndex;
+use crate::hub::client::Client;
 use crate::hub::mailbox::{MailboxReader, WorkerCommand};
 use crate::hub::rounds::SharedSignal;
 use crate::protocol::{Frame, SocketId};
 
 use super::watch::tell_of_viewers;
-use super::{HEARERS_PER_TURN, Worker};
+use super::{ClientKey, HEARERS_PER_TURN, Worker};
 
 /// What a command counts as, besides those who hear it.
 const COMMAND: usize = 8;
@@ -38,6 +40,13 @@ impl Worker {
             room = room.saturating_sub(COMMAND);
         }
         false
+    }
+
+    /// Does this with a connection, if it is here.
+    fn with_client(&self, of: ClientKey, act: impl FnOnce(&Rc<Client>)) {
+        if let Some(client) = self.clients.borrow().get(&of) {
+            act(client);
+        }
     }
 
     /// Does what a command asks for; gives it back if more is to be done about it in the next turn.
@@ -82,9 +91,7 @@ impl Worker {
             }
             WorkerCommand::Count { app, channel } => self.counts.look_at(app, channel),
             WorkerCommand::ToSocket { app, socket, frame } => {
-                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
-                    self.send(client, frame);
-                }
+                self.with_client((app, socket), |client| self.send(client, frame));
             }
             WorkerCommand::ToSockets { app, sockets, next, frame } => {
                 let until = self.send_to_some(app, (&*sockets, next), &frame, room);
@@ -92,14 +99,10 @@ impl Worker {
                 return more.then_some(WorkerCommand::ToSockets { app, sockets, next: until, frame });
             }
             WorkerCommand::Close { app, socket, code, reason } => {
-                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
-                    client.signal_close(code, reason);
-                }
+                self.with_client((app, socket), |client| client.signal_close(code, reason));
             }
             WorkerCommand::Describe { app, socket, reply } => {
-                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
-                    client.signal_describe(reply);
-                }
+                self.with_client((app, socket), |client| client.signal_describe(reply));
             }
             WorkerCommand::CloseApp { app, code, reason } => {
                 self.begin_round(SharedSignal::Close(code, reason), Some(app), room);
