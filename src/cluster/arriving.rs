@@ -182,17 +182,18 @@ impl<A: Adapter> WordReader<A> {
         &self,
         from: NodeId,
         subject: &Subject,
-        event: EventMessage,
+        mut event: EventMessage,
         numbered: Option<NumberedAs>,
     ) {
         let Subject::Channel { app, channel } = subject else { return };
         let said_as = EventNumber { epoch: event.epoch, number: event.number };
         handing_over::delivering(said_as, || {
-            let is_filmed = event.frame.is_binary()
-                && self.hub.film_from_elsewhere(app, channel, &event.frame, event.except, from);
-            if !is_filmed {
-                self.deliver(subject, event, numbered);
+            if event.frame.is_binary() {
+                let shown = self.hub.film_from_elsewhere(app, channel, &event.frame, event.except, from);
+                let Some(shown) = shown else { return };
+                event.frame = shown;
             }
+            self.deliver(subject, event, numbered);
         });
     }
 

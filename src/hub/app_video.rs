@@ -13,8 +13,8 @@ pub(super) struct AppVideo {
     channels: Mutex<HashSet<ChannelName>>,
     /// There may be some.
     is_any: AtomicBool,
-    /// There have been some: publishers may go on to say what proves that they are those of a track.
-    has_been_any: AtomicBool,
+    /// There could be some by earlier settings: publishers may go on to say what proves that they are those of a track.
+    could_be_any: AtomicBool,
     /// The app was removed: there will be no further ones.
     has_ended: AtomicBool,
     /// What they count with.
@@ -51,7 +51,6 @@ impl AppVideo {
         if may_be && !channels.contains(channel) {
             channels.insert(channel.clone());
             self.is_any.store(true, Ordering::Relaxed);
-            self.has_been_any.store(true, Ordering::Relaxed);
         }
         may_be
     }
@@ -63,9 +62,14 @@ impl AppVideo {
         self.is_any.store(!channels.is_empty(), Ordering::Relaxed);
     }
 
-    /// Whether there have ever been some.
-    pub(super) fn has_been_any(&self) -> bool {
-        self.has_been_any.load(Ordering::Relaxed)
+    /// The settings change, and by those that there are there could be some.
+    pub(super) fn note_that_there_could_be(&self) {
+        self.could_be_any.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there could be some by earlier settings.
+    pub(super) fn could_be_any(&self) -> bool {
+        self.could_be_any.load(Ordering::Relaxed)
     }
 
     /// The channels that have tracks.

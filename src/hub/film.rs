@@ -65,7 +65,7 @@ impl Hub {
         (event, binary): (&'e AcceptedEvent<'_>, &'e BinaryPayload<'_>),
         except: Option<SocketId>,
     ) -> Filmed<'e> {
-        if !event.is_of_track() || !(app.app().carries_tracks() || app.video.has_been_any()) {
+        if !event.is_of_track() || !app.is_for_films() {
             return Filmed::Ordinary(None);
         }
         if app.app().video(channel).is_none() {
@@ -123,7 +123,8 @@ impl Hub {
         Filmed::Taken
     }
 
-    /// The same of a binary message that another node has accepted, which has told its publisher what there was to be told.
+    /// The same of a binary message that another node has accepted, which has told its publisher what there was to be told. Returns
+    /// what of it is to be sent, if it is an ordinary event.
     #[cold]
     pub(crate) fn film_from_elsewhere(
         &self,
@@ -132,16 +133,20 @@ impl Hub {
         frame: &Frame,
         except: Option<SocketId>,
         from: NodeId,
-    ) -> bool {
+    ) -> Option<Frame> {
+        let ordinary = || Some(frame.clone());
         let apps = self.apps();
-        let Some(app) = apps.by_id(app_id) else { return false };
-        if app.app().video(channel).is_none() {
-            return false;
-        }
+        let Some(app) = apps.by_id(app_id).filter(|app| app.is_for_films()) else { return ordinary() };
         let Ok(BinaryMessage { event, user_id, payload, .. }) = BinaryMessage::parse(frame.payload()) else {
-            return false;
+            return ordinary();
         };
-        let Ok(Some(about)) = TrackMessage::read(&payload) else { return false };
+        let about = app.app().video(channel).and_then(|_| TrackMessage::read(&payload).ok().flatten());
+        let Some(about) = about else {
+            // There it may be one, as the channel may carry tracks there, and then what comes is whole.
+            let bare = TrackKind::of(payload.media_type()).and_then(|_| without_publisher(&payload));
+            let shown = bare.map(|bare| server_message::binary_event(event, &bare, channel, user_id));
+            return shown.or_else(ordinary);
+        };
         let filmer = Filmer::Elsewhere { node: OtherNode(from.bits()), user_id };
         let bare = bare_frame((event, user_id), &payload, &about, channel);
         let shown = bare.unwrap_or_else(|| frame.clone());
@@ -155,7 +160,7 @@ impl Hub {
                 self.tell_of_own_film(app, channel, (about.kind, &of), from);
             }
         }
-        true
+        None
     }
 
     /// What comes from another node was refused: it may not know who films here.

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use super::client::Signals;
 use super::mailbox::WorkerCommand;
 use super::*;
-use crate::app::Limits;
+use crate::app::{ChannelSettings, Delivery, Limits, VideoSettings};
+use crate::channel::NodeId;
 use crate::connection::{Join, JoinNumber};
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::protocol::json::Data;
-use crate::protocol::{ChannelName, CloseCode, ProtocolVersion, server_message};
+use crate::protocol::pattern::Pattern;
+use crate::protocol::{BinaryPayload, ChannelName, CloseCode, ProtocolVersion, server_message};
 
 fn hub(apps: Vec<App>) -> Arc<Hub> {
     let apps = apps.into_iter().map(|app| (app, Vec::new())).collect();
@@ -392,4 +394,38 @@ fn a_flood_does_not_keep_what_is_said_to_all_from_anybody() {
             flood.await.unwrap();
         }
     });
+}
+
+#[test]
+fn what_proves_a_publisher_is_shown_to_nobody_while_nodes_are_reloaded_one_after_the_other() {
+    let with = |pattern: Option<&str>| {
+        let channel = |pattern| ChannelSettings {
+            pattern: Pattern::parse(pattern).unwrap(),
+            delivery: Delivery::Video,
+            history: None,
+            video: Some(VideoSettings::default()),
+        };
+        App { channels: pattern.map(channel).into_iter().collect(), ..App::new("1", "k", "s") }
+    };
+    let camera = ChannelName::parse("private-camera", 164).unwrap();
+    let whole = r#"{"sequence":1,"timestamp":1,"publisher":"a tab"}"#;
+    let come = |hub: &Hub, media_type: &str, members: &str| {
+        let payload = BinaryPayload::new(media_type, members, b"x").unwrap();
+        let frame = server_message::binary_event("client-video", &payload, &camera, None);
+        let node = NodeId::new(7);
+        let shown = hub.film_from_elsewhere("1", &camera, &frame, None, node)?;
+        Some(String::from_utf8_lossy(shown.payload()).contains("a tab"))
+    };
+    let from_elsewhere = |hub: &Hub, media_type: &str| come(hub, media_type, whole);
+    let hub = hub(vec![with(None)]);
+    assert_eq!(from_elsewhere(&hub, "video/webcodecs"), Some(true), "there has been no film in this app");
+    for (pattern, is_shown) in [("*-other", Some(false)), ("*-camera", None)] {
+        hub.set_apps(vec![(with(Some(pattern)), None)]).unwrap();
+        assert_eq!(from_elsewhere(&hub, "video/webcodecs"), is_shown, "{pattern}");
+    }
+    let unreadable = come(&hub, "video/webcodecs", r#"{"publisher":"a tab"}"#);
+    assert_eq!(unreadable, Some(false), "a later release may say other things of a message");
+    hub.set_apps(vec![(with(None), None)]).unwrap();
+    assert_eq!(from_elsewhere(&hub, "video/webcodecs"), Some(false), "it is an ordinary event now");
+    assert_eq!(from_elsewhere(&hub, "image/jpeg"), Some(true), "it is none of a track");
 }

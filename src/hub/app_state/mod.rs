@@ -208,6 +208,9 @@ impl AppState {
     /// Replaces the settings. The id must be the same. `version` has just been drawn.
     pub(super) fn set_app(&self, app: Arc<App>, version: ChannelVersion) {
         let (before, after) = (self.app().share(), Arc::clone(&app));
+        if before.carries_tracks() {
+            self.video.note_that_there_could_be();
+        }
         self.put_in_force(app, version);
         let differs = |rate: fn(&App) -> u32| rate(&before) != rate(&after);
         if differs(|app| app.limits.backend_events_per_second) {
@@ -318,6 +321,11 @@ impl AppState {
     /// Whether an event is a message of a track: on a video channel, or where some listener leads it to one.
     pub(crate) fn is_filmed(&self, event: &AcceptedEvent<'_>) -> bool {
         event.is_of_track() && self.leads_to_tracks(event)
+    }
+
+    /// Whether some of its channels carry tracks, or have done so since the broker started.
+    pub(super) fn is_for_films(&self) -> bool {
+        self.app().carries_tracks() || self.video.could_be_any()
     }
 
     #[cold]
