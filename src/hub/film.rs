@@ -432,11 +432,12 @@ impl Hub {
             let [earlier, later] =
                 [before, &*after].map(|app| app.video(&channel).map(|settings| &settings.publishers));
             let may_be_refused = |source: &ChannelName, event: &str| {
-                if *source == channel {
+                let is_refused_there = if *source == channel {
                     earlier != later
                 } else {
                     !app.is_listened_to(Some(source.as_str()), event)
-                }
+                };
+                is_refused_there || !after.client_events
             };
             if let Some(mut entry) = app.channels.get_mut(&channel)
                 && let Some(tracks) = entry.tracks_mut()
