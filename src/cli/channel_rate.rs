@@ -18,6 +18,8 @@ pub(super) struct PassedEvents {
     events: u64,
     /// There were more: some were left out, or were lost on the way, or happened where nothing is heard of.
     is_least: bool,
+    /// Some nodes have not answered yet: what happens there is not counted.
+    awaits_nodes: bool,
     watched: Duration,
 }
 
@@ -56,6 +58,13 @@ impl PassedEvents {
         let is_missing = told["missed"].as_u64().unwrap_or_default() > 0;
         let is_silent = told["silent"].as_array().is_some_and(|silent| !silent.is_empty());
         self.is_least |= left_out || is_missing || is_silent;
+        if told["type"] == "nodes" {
+            self.awaits_nodes = told["awaited"].as_array().is_some_and(|awaited| !awaited.is_empty());
+        }
+    }
+
+    fn is_least(&self) -> bool {
+        self.is_least || self.awaits_nodes
     }
 
     fn per_second(&self) -> f64 {
@@ -64,7 +73,7 @@ impl PassedEvents {
 
     /// In words.
     pub(super) fn sentence(&self) -> String {
-        let (least, seconds) = (if self.is_least { "at least " } else { "" }, self.watched.as_secs());
+        let (least, seconds) = (if self.is_least() { "at least " } else { "" }, self.watched.as_secs());
         format!("{least}{:.1} events a second in the {seconds} s that it was watched", self.per_second())
     }
 
@@ -72,7 +81,7 @@ impl PassedEvents {
         json!({
             "events": self.events,
             "per_second": self.per_second(),
-            "at_least": self.is_least,
+            "at_least": self.is_least(),
             "watched_seconds": self.watched.as_secs(),
         })
     }
@@ -110,7 +119,9 @@ mod tests {
         let watched = Duration::from_secs(2);
         let mut passed = PassedEvents { watched, ..PassedEvents::default() };
         passed.add(&json!({ "type": "entries", "entries": [{}, {}, {}], "left_out": {}, "missed": 0 }));
-        passed.add(&json!({ "type": "nodes", "passing": [{}], "silent": [] }));
+        passed.add(&json!({ "type": "nodes", "passing": [], "silent": [], "awaited": [{}] }));
+        assert_eq!(passed.to_json()["at_least"], true, "of that node nothing is counted so far");
+        passed.add(&json!({ "type": "nodes", "passing": [{}], "silent": [], "awaited": [] }));
         assert_eq!(passed.sentence(), "1.5 events a second in the 2 s that it was watched");
         for more in [
             json!({ "entries": [], "left_out": { "events": 1 }, "missed": 0 }),

@@ -266,18 +266,20 @@ impl WatchAround {
             return;
         }
         self.shown = shown;
-        let (mut passing, mut silent) = (Vec::<Value>::new(), Vec::<Value>::new());
+        let (mut passing, mut silent, mut awaited) = (Vec::<Value>::new(), Vec::new(), Vec::new());
         for (node, shown) in &self.shown {
             let Some((place, _)) = self.nodes.get(node) else { continue };
+            let of_node = json!({ "node": place.id, "name": place.name });
             match shown {
-                ShownHearing::Passes => passing.push(json!({ "node": place.id, "name": place.name })),
+                ShownHearing::Passes => passing.push(of_node),
+                ShownHearing::NotYet => awaited.push(of_node),
                 ShownHearing::Silent(why) => {
                     silent.push(json!({ "node": place.id, "name": place.name, "why": why }));
                 }
-                ShownHearing::NotYet => {}
             }
         }
-        let told = json!({ "type": "nodes", "passing": passing, "silent": silent }).to_string();
+        let told =
+            json!({ "type": "nodes", "passing": passing, "silent": silent, "awaited": awaited }).to_string();
         self.console.around.told.store(Some(Arc::new(told)));
     }
 }

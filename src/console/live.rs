@@ -38,7 +38,7 @@ const UNREAD_BYTES: usize = 4 * MESSAGE_BYTES;
 const MESSAGES_AT_ONCE: u32 = 20;
 
 /// What a viewer is told of the other nodes when it watches none of them any more.
-const NO_NODES: &str = r#"{"type":"nodes","passing":[],"silent":[]}"#;
+const NO_NODES: &str = r#"{"type":"nodes","passing":[],"silent":[],"awaited":[]}"#;
 
 /// The time between two batches.
 const BATCH_EVERY: Duration = Duration::from_millis(100);

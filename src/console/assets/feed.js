@@ -9,7 +9,7 @@ const LONGEST_WAIT_MS = 10_000;
  * @param {object} filter  as the feed takes it
  * @param {{ entries: (batch: { entries: object[], left_out: object, missed: number, lost: number }) => void,
  *   state: (state: 'open' | 'waiting', words: string) => void,
- *   nodes?: (nodes: { passing: { node: string, name: string }[], silent: { node: string, name: string, why: string }[] }) => void }} heard
+ *   nodes?: (nodes: { passing: { node: string, name: string }[], silent: { node: string, name: string, why: string }[], awaited: { node: string, name: string }[] }) => void }} heard
  */
 export class Feed {
   #filter;
