@@ -15,6 +15,7 @@ use super::remote::{
 };
 use super::signed_things::{SignAction, WhyAction, run_sign, run_why};
 use super::tail::{TailArguments, run_tail};
+use crate::protocol::ChannelType;
 
 /// Bytes that are read of standard input, as no broker takes more in one event.
 const INPUT_BYTES: u64 = 16 * 1024 * 1024;
@@ -182,10 +183,13 @@ fn users(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailur
     let answer = match asked {
         Ok(answer) => answer,
         // Reverb refuses without a word where nobody is subscribed.
-        Err(failure) => match state_of(&remote, channel) {
-            Ok(found) if found["occupied"] == false => json!({ "users": [] }),
-            _ => return Err(of_members(channel, failure)),
-        },
+        Err(failure) if failure.told.ends_with(WORDLESS) && ChannelType::of(channel).is_presence() => {
+            match state_of(&remote, channel) {
+                Ok(found) if found["occupied"] == false => json!({ "users": [] }),
+                _ => return Err(failure),
+            }
+        }
+        Err(failure) => return Err(of_members(channel, failure)),
     };
     if broker.json {
         return Ok(format!("{}\n", json_line(&answer)));
@@ -201,7 +205,7 @@ fn users(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailur
 
 /// Why there are no members to show, where the name says it.
 fn of_members(channel: &str, mut failure: RemoteFailure) -> RemoteFailure {
-    if failure.told.ends_with(WORDLESS) && !channel.starts_with("presence-") {
+    if failure.told.ends_with(WORDLESS) && !ChannelType::of(channel).is_presence() {
         failure.told += "; only presence channels have members";
     }
     failure

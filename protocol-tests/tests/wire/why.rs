@@ -301,6 +301,11 @@ fn the_command_line_publishes_and_says_whether_anybody_is_there() {
     assert_eq!(told, "ann\n");
     let (told, _) = run(&mut ask(&["users", there, "--json"], &target), 0);
     assert_eq!(serde_json::from_str::<Value>(&told).unwrap(), json!({ "users": [{ "id": "ann" }] }));
+    // Only presence channels have members, also where nobody is subscribed.
+    let (_, complaint) = run(&mut ask(&["users", "my-chanel"], &target), 1);
+    assert!(complaint.contains("answered 400: "), "{complaint}");
+    let (told, _) = run(&mut ask(&["users", "presence-nobody", "--json"], &target), 0);
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap(), json!({ "users": [] }));
     let data = r#"{"id":"ann"}"#;
     let auth = user_auth(&socket.app, &socket.id, data);
     socket.send(&json!({ "event": "pusher:signin", "data": { "auth": auth, "user_data": data } }));
