@@ -97,9 +97,7 @@ impl PreparedCertificates {
         let warnings = self.0.iter().filter_map(|(files, loaded)| expiry::warning(files, loaded, now));
         warnings.map(|warning| warning.to_string()).collect()
     }
-}
 
-impl PreparedCertificates {
     /// Tells them apart from others, of whose files only the content is another.
     pub(crate) fn fingerprints(&self) -> Vec<[u8; 32]> {
         self.0.iter().map(|(_, loaded)| loaded.fingerprint.bytes()).collect()
