@@ -78,6 +78,9 @@ test('an event is sent, arrives in a page, and is seen in the feed', async (t) =
   await page.waitForFunction(() => globalThis.heard.length === 1);
   assert.deepEqual(await page.evaluate(() => globalThis.heard[0]), { title: '<b>It works</b>' });
 
+  await console.getByRole('button', { name: 'Node', exact: true }).click();
+  await shown(console, '.code .payload', new RegExp(`port: ${broker.port}, useTLS: false`));
+
   await shown(live, '.entries .words', /headline on news/);
   await shown(live, '.entries .reach', /^→ 1$/);
   await live.locator('.opener').first().click();

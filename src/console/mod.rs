@@ -80,6 +80,8 @@ pub(crate) struct Console {
     written_config: Option<String>,
     /// Where it was read from files that can be read again.
     reload: OnceLock<Arc<dyn ConfigReload>>,
+    /// Where clients come to.
+    url: OnceLock<String>,
     overview: Arc<Overview>,
     others: OtherNodes,
     /// What is heard of other nodes, for viewers.
@@ -146,6 +148,7 @@ impl Console {
             hooks,
             written_config,
             reload: OnceLock::new(),
+            url: OnceLock::new(),
             overview,
             others: OtherNodes::new(cluster),
             around,
@@ -364,6 +367,12 @@ impl Console {
         self.hub.apps().by_id(id).cloned().ok_or_else(nothing)
     }
 
+    /// Clients come to this URL, without a path.
+    pub(crate) fn clients_come_to(&self, url: String) {
+        // There is one.
+        let _ = self.url.set(url);
+    }
+
     fn status(&self) -> Value {
         let reason = self.readiness.check_all().err();
         let state = self.hub.apps();
@@ -371,6 +380,7 @@ impl Console {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "node": self.node(),
+            "url": self.url.get(),
             "uptime_ms": millis(self.started.elapsed()),
             "now": unix_ms(),
             "cluster": self.readiness.nodes().is_some(),

@@ -180,14 +180,14 @@ impl BoundServer {
     /// # Errors
     /// If the worker threads cannot be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let (address, count) = (self.address(), self.sockets.len());
-        let status = format!("serving at {}", self.url());
+        let (address, count, url) = (self.address(), self.sockets.len(), self.url());
         let mut shutdown = pin!(shutdown);
         let BoundServer { parts, reloader, files, supervision, predecessor, .. } = self;
         let per_worker = files.bounds.per_worker;
         hear(predecessor.as_ref());
         // Those who run the broker are answered by the one that has the place.
-        let (later, admin) = self.admin.map_or((None, None), |admin| in_time(admin, predecessor.as_ref()));
+        let (later, admin) =
+            self.admin.map_or((None, None), |admin| in_time((admin, url.clone()), predecessor.as_ref()));
         let begun = BegunServer::begin(&parts, self.hooks, self.usage, self.sockets, admin, per_worker)?;
         let mut node = None;
         if let Some(joining) = self.joining {
@@ -213,7 +213,7 @@ impl BoundServer {
         let watching = self.certificates.map(|certificates| actix_web::rt::spawn(tls::watch(certificates)));
         let accepting =
             Accepting::new(handles.iter().map(SocketHandle::watched).collect(), Arc::clone(&slots));
-        let supervised = supervision.clone().map(|of| of.supervise(Arc::clone(&hub), accepting, status));
+        let supervised = supervision.clone().map(|of| of.supervise(Arc::clone(&hub), accepting, url));
         let supervising = supervised.map(|all| actix_web::rt::spawn(in_place(predecessor.clone(), all)));
         succeed(predecessor.as_ref(), &hub, &config);
         let succession = in_place(predecessor.clone(), async {
@@ -337,9 +337,10 @@ fn hear(predecessor: Option<&Predecessor>) {
 
 /// The listener as the one that is served in the place of another broker, or as the one that is served at once.
 fn in_time(
-    admin: AdminListener,
+    (admin, url): (AdminListener, String),
     predecessor: Option<&Predecessor>,
 ) -> (Option<AdminListener>, Option<AdminListener>) {
+    admin.console.clients_come_to(url);
     if predecessor.is_some() { (Some(admin), None) } else { (None, Some(admin)) }
 }
 

@@ -88,11 +88,11 @@ impl Supervision {
     /// Tells the service manager that the broker is ready once all workers turn, and from then on that they turn, if it wants
     /// to hear that: a sign of life is sent only when every worker has taken a turn since the last one, and connections that
     /// wait are accepted, or cannot be.
-    pub(super) async fn supervise(self, hub: Arc<Hub>, mut accepting: Accepting, status: String) {
+    pub(super) async fn supervise(self, hub: Arc<Hub>, mut accepting: Accepting, url: String) {
         hub.until_started().await;
         let _ = hub.sign_of_every_worker().await;
         if self.go_on_to(SupervisionPhase::Ready) {
-            ready(&status);
+            ready(&format!("serving at {url}"));
         }
         let Some(watchdog) = sd_notify::watchdog_enabled() else { return };
         let interval = (watchdog / SIGNS_PER_WATCHDOG).max(Duration::from_millis(1));

@@ -67,7 +67,7 @@ export function isBad(entry) {
  * The element of an entry.
  *
  * @param {object} entry
- * @param {{ before: () => object | null, app: () => { id: string, key: string } | null }} around  the event before it of
+ * @param {{ before: () => object | null, app: () => { id: string, key: string } | null, status: () => object | null }} around  the event before it of
  *   the same name on the same channel, and the app it is of
  */
 export function entryElement(entry, around) {
@@ -116,7 +116,7 @@ function detailsOf(entry, around) {
     entry.data && app ? make('div.actions', {},
       button('Copy payload', () => copy(entry.data.text ?? entry.data.members ?? '')),
       button('Copy as curl', () => copy(asCurl(app.id, asSent(entry)))),
-      button('Copy as pusher-js', () => copy(asPusherJs(entry, app.key, location.hostname))),
+      button('Copy as pusher-js', () => copy(asPusherJs(entry, app.key, around.status()))),
       button('Copy as test', () => copy(asTest(entry)))) : make('div.actions', {}, button('Copy as JSON', () => copy(JSON.stringify(entry, null, 2)))),
   ];
 }

@@ -78,7 +78,7 @@ export function entryList(about, none = 'Nothing has happened yet that fits. Con
     kept.splice(0, Math.max(0, kept.length - KEPT));
     const isAtTop = scrollY < 40;
     const height = rows.offsetHeight;
-    rows.prepend(...entries.slice(-SHOWN).reverse().map((entry) => entryElement(entry, { before: before(entry), app: () => appOf(entry) })));
+    rows.prepend(...entries.slice(-SHOWN).reverse().map((entry) => entryElement(entry, { before: before(entry), app: () => appOf(entry), status: () => about.status })));
     // Who reads further down, or has opened one, is not moved.
     if (!isAtTop) scrollBy(0, rows.offsetHeight - height);
     while (rows.childElementCount > SHOWN) rows.lastElementChild.remove();

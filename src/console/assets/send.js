@@ -16,7 +16,7 @@ export function open(view, { query, app, ...about }) {
   const answer = make('div.stack', { 'aria-live': 'polite' });
   const code = make('section.panel.code');
   const sent = make('section.panel', { 'aria-label': 'The last ones' });
-  const showCode = () => fill(code, snippetsOf(form.read(), about.status?.apps.find(({ id }) => id === app) ?? { id: app, key: 'app-key' }));
+  const showCode = () => fill(code, snippetsOf(form.read(), about.status?.apps.find(({ id }) => id === app) ?? { id: app, key: 'app-key' }, about.status));
   const showSent = () => {
     const list = recall();
     fill(sent, make('h2', { textContent: 'The last ones' }), list.length ? make('ul.sent', {}, list.map(({ at, body, receivers }) => make('li', {},
@@ -111,9 +111,9 @@ function answerOf({ receivers, receivers_elsewhere: elsewhere, channels = {}, wa
       `: ${[`received by ${count(here)}`, subscriptions !== undefined && many(subscriptions, 'subscription'), users !== undefined && many(users, 'user')].filter(Boolean).join(', ')}`))));
 }
 
-function snippetsOf(body, app) {
+function snippetsOf(body, app, status) {
   if (!body || body.batch) return [];
-  const list = [['curl', asCurl(app.id, body)], ...(body.channels ? asServerCalls(body, app) : [])];
+  const list = [['curl', asCurl(app.id, body)], ...(body.channels ? asServerCalls(body, app, status) : [])];
   const tabs = list.map(([name]) => button(name, () => select(name), { kind: 'tab' }));
   const bar = make('div.tabs', { role: 'group', 'aria-label': 'The same as code' }, tabs);
   const block = make('pre.payload', { tabIndex: 0 });

@@ -1,5 +1,12 @@
 // What happened, or is to happen, as code that one can run.
 
+/** Where clients come to the node that shows this, by the name under which it is seen here. */
+function clientsPlace(status) {
+  const url = status?.url && URL.canParse(status.url) ? new URL(status.url) : null;
+  const isTls = url?.protocol === 'https:';
+  return { host: location.hostname, port: Number(url?.port) || (isTls ? 443 : 80), isTls };
+}
+
 /** Text as it stands within single quotes of a shell. */
 const shell = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
 const js = (value) => JSON.stringify(value);
@@ -22,10 +29,11 @@ export function asSent(entry) {
 }
 
 /** A client that hears it, and sends it where clients may. */
-export function asPusherJs(entry, key, host) {
+export function asPusherJs(entry, key, status) {
   const { channel = 'my-channel', event } = entry;
+  const { host, port, isTls } = clientsPlace(status);
   const lines = [
-    `const pusher = new Pusher(${js(key)}, { cluster: 'heliostat', wsHost: ${js(host)}, wsPort: 6001, wssPort: 6001, forceTLS: false });`,
+    `const pusher = new Pusher(${js(key)}, { cluster: 'heliostat', wsHost: ${js(host)}, wsPort: ${port}, wssPort: ${port}, forceTLS: ${isTls} });`,
     `const channel = pusher.subscribe(${js(channel)});`,
     `channel.bind(${js(event)}, (data) => console.log(data));`,
   ];
@@ -53,17 +61,18 @@ export function asTest(entry) {
 }
 
 /** The call of each server library that sends the same. */
-export function asServerCalls({ channels = ['my-channel'], name = 'my-event', data = '', except }, { id, key }) {
+export function asServerCalls({ channels = ['my-channel'], name = 'my-event', data = '', except }, { id, key }, status) {
   const value = isJson(data) ? data : js(data);
   const list = js(channels);
-  const host = location.hostname;
+  const { host, port, isTls } = clientsPlace(status);
+  const scheme = isTls ? 'https' : 'http';
   return [
-    ['Node', `const Pusher = require('pusher');\nconst pusher = new Pusher({ appId: ${js(id)}, key: ${js(key)}, secret: process.env.PUSHER_SECRET, host: ${js(host)}, port: 6001, useTLS: false });\nawait pusher.trigger(${list}, ${js(name)}, ${value}${except ? `, { socket_id: ${js(except)} }` : ''});`],
-    ['PHP', `$pusher = new Pusher\\Pusher(${js(key)}, getenv('PUSHER_SECRET'), ${js(id)}, ['host' => ${js(host)}, 'port' => 6001, 'scheme' => 'http']);\n$pusher->trigger(${list}, ${js(name)}, json_decode(${php(value)})${except ? `, ['socket_id' => ${js(except)}]` : ''});`],
-    ['Python', `import json, os, pusher\nclient = pusher.Pusher(app_id=${js(id)}, key=${js(key)}, secret=os.environ['PUSHER_SECRET'], host=${js(host)}, port=6001, ssl=False)\nclient.trigger(${list}, ${js(name)}, json.loads(${js(value)})${except ? `, ${js(except)}` : ''})`],
-    ['Ruby', `client = Pusher::Client.new(app_id: ${js(id)}, key: ${js(key)}, secret: ENV['PUSHER_SECRET'], host: ${js(host)}, port: 6001)\nclient.trigger(${list}, ${js(name)}, JSON.parse(${js(value)}, quirks_mode: true)${except ? `, socket_id: ${js(except)}` : ''})`],
-    ['Go', `client := pusher.Client{AppID: ${js(id)}, Key: ${js(key)}, Secret: os.Getenv("PUSHER_SECRET"), Host: ${js(`${host}:6001`)}}\nerr := client.TriggerMulti([]string{${channels.map(js).join(', ')}}, ${js(name)}, json.RawMessage(${js(value)}))`],
-    ['Command line', `heliostat trigger ${shell(channels[0])} ${shell(name)} ${shell(data)} --url ${shell(`http://${host}:6001`)} --app ${shell(`${id}:${key}:SECRET`)}`],
+    ['Node', `const Pusher = require('pusher');\nconst pusher = new Pusher({ appId: ${js(id)}, key: ${js(key)}, secret: process.env.PUSHER_SECRET, host: ${js(host)}, port: ${port}, useTLS: ${isTls} });\nawait pusher.trigger(${list}, ${js(name)}, ${value}${except ? `, { socket_id: ${js(except)} }` : ''});`],
+    ['PHP', `$pusher = new Pusher\\Pusher(${js(key)}, getenv('PUSHER_SECRET'), ${js(id)}, ['host' => ${js(host)}, 'port' => ${port}, 'scheme' => '${scheme}']);\n$pusher->trigger(${list}, ${js(name)}, json_decode(${php(value)})${except ? `, ['socket_id' => ${js(except)}]` : ''});`],
+    ['Python', `import json, os, pusher\nclient = pusher.Pusher(app_id=${js(id)}, key=${js(key)}, secret=os.environ['PUSHER_SECRET'], host=${js(host)}, port=${port}, ssl=${isTls ? 'True' : 'False'})\nclient.trigger(${list}, ${js(name)}, json.loads(${js(value)})${except ? `, ${js(except)}` : ''})`],
+    ['Ruby', `client = Pusher::Client.new(app_id: ${js(id)}, key: ${js(key)}, secret: ENV['PUSHER_SECRET'], host: ${js(host)}, port: ${port}${isTls ? ", scheme: 'https'" : ''})\nclient.trigger(${list}, ${js(name)}, JSON.parse(${js(value)}, quirks_mode: true)${except ? `, socket_id: ${js(except)}` : ''})`],
+    ['Go', `client := pusher.Client{AppID: ${js(id)}, Key: ${js(key)}, Secret: os.Getenv("PUSHER_SECRET"), Host: ${js(`${host}:${port}`)}${isTls ? ', Secure: true' : ''}}\nerr := client.TriggerMulti([]string{${channels.map(js).join(', ')}}, ${js(name)}, json.RawMessage(${js(value)}))`],
+    ['Command line', `heliostat trigger ${shell(channels[0])} ${shell(name)} ${shell(data)} --url ${shell(`${scheme}://${host}:${port}`)} --app ${shell(`${id}:${key}:SECRET`)}`],
   ];
 }
 
