@@ -2,6 +2,9 @@
 //!
 //! A commit is known from `HELIOSTAT_COMMIT`, from the archive that `cargo package` makes, or from git. Only builds that are
 //! given away look for one: where people work, every commit would have everything compiled again.
+//!
+//! The variables by which it is told must not begin as those of the broker do: `cargo run` hands them on, and the broker warns of one
+//! that it does not know.
 
 use std::env;
 use std::fs;
@@ -16,9 +19,9 @@ fn main() {
     let fits =
         |commit: &String| !commit.is_empty() && commit.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     let commit = given.or_else(looked_up).filter(fits).unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo:rustc-env=HELIOSTAT_COMMIT={commit}");
-    println!("cargo:rustc-env=HELIOSTAT_TARGET={}", env::var("TARGET").unwrap_or_default());
-    println!("cargo:rustc-env=HELIOSTAT_FEATURES={}", features().join(", "));
+    println!("cargo:rustc-env=BUILT_FROM_COMMIT={commit}");
+    println!("cargo:rustc-env=BUILT_FOR_TARGET={}", env::var("TARGET").unwrap_or_default());
+    println!("cargo:rustc-env=BUILT_WITH_FEATURES={}", features().join(", "));
 }
 
 /// What builds may differ in.

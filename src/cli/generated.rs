@@ -10,11 +10,11 @@ use clap_complete::Shell;
 pub(super) const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\ncommit: ",
-    env!("HELIOSTAT_COMMIT"),
+    env!("BUILT_FROM_COMMIT"),
     "\ntarget: ",
-    env!("HELIOSTAT_TARGET"),
+    env!("BUILT_FOR_TARGET"),
     "\nfeatures: ",
-    env!("HELIOSTAT_FEATURES"),
+    env!("BUILT_WITH_FEATURES"),
 );
 
 /// The completions for a shell, as a script of it.
@@ -41,4 +41,14 @@ pub(super) fn manual_page(command: clap::Command) -> io::Result<Vec<u8>> {
 pub(super) fn write_manual(command: clap::Command, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     clap_mangen::generate_to(command, directory)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_it_was_built_from_is_no_variable_of_the_broker() {
+        let build = include_str!("../../build.rs");
+        let given = build.matches("rustc-env=").count();
+        assert!(given > 0 && !build.contains("rustc-env=HELIOSTAT_"), "`cargo run` would hand it on");
+    }
 }
