@@ -192,11 +192,15 @@ impl Latencies {
 
     /// The latency that this part of all deliveries did not exceed, in microseconds.
     pub(crate) fn micros_at(&self, part: f64) -> f64 {
-        let Some(last) = self.sorted_nanoseconds.len().checked_sub(1) else { return f64::NAN };
-        let rank =
-            ((self.sorted_nanoseconds.len() as f64 * part).ceil() as usize).saturating_sub(1).min(last);
-        self.sorted_nanoseconds[rank] as f64 / 1e3
+        ranked(&self.sorted_nanoseconds, part).map_or(f64::NAN, |nanoseconds| *nanoseconds as f64 / 1e3)
     }
+}
+
+/// Of sorted values the one that this part of all do not exceed.
+pub(crate) fn ranked<T>(sorted: &[T], part: f64) -> Option<&T> {
+    let last = sorted.len().checked_sub(1)?;
+    let rank = ((sorted.len() as f64 * part).ceil() as usize).saturating_sub(1).min(last);
+    sorted.get(rank)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::clients::{KEY, PATIENCE};
 use crate::wire::frame::{Cutter, TEXT, push_client_frame};
 
 /// Any but zero: nothing here needs it to be secret.
-const MASK: [u8; 4] = [1, 2, 3, 4];
+pub(crate) const MASK: [u8; 4] = [1, 2, 3, 4];
 
 /// A connection that is established.
 #[derive(Debug)]
@@ -22,12 +22,8 @@ pub(crate) struct Talker {
 impl Talker {
     /// Opens one; `headers` are further lines of its handshake, each with its end.
     pub(crate) fn open(address: SocketAddr, key: &str, headers: &str) -> io::Result<Self> {
-        let mut stream = connect(address)?;
-        write!(
-            stream,
-            "GET /app/{key}?protocol=7&client=load&version=1 HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
-        )?;
+        let mut stream =
+            ask_upgrade(address, &format!("/app/{key}?protocol=7&client=load&version=1"), headers)?;
         let socket_id = read_until(&mut stream, |read| {
             let at = memmem::find(read, br#"\"socket_id\":\""#)? + br#"\"socket_id\":\""#.len();
             let end = at + memmem::find(&read[at..], b"}\"}")?;
@@ -58,6 +54,17 @@ impl Talker {
         }
         Ok(())
     }
+}
+
+/// Asks for a WebSocket; `headers` are further lines of the handshake, each with its end.
+pub(crate) fn ask_upgrade(address: SocketAddr, target: &str, headers: &str) -> io::Result<TcpStream> {
+    let mut stream = connect(address)?;
+    write!(
+        stream,
+        "GET {target} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
+    )?;
+    Ok(stream)
 }
 
 /// A blocking socket that gives up when a server says nothing.

@@ -6,12 +6,9 @@ use std::thread::JoinHandle;
 
 use memchr::memmem;
 
-use crate::clients::{Broken, KEY};
-use crate::talker::{connect, read_until};
+use crate::clients::Broken;
+use crate::talker::{MASK, ask_upgrade, read_until};
 use crate::wire::frame::{TEXT, push_client_frame};
-
-/// Any but zero: nothing here needs it to be secret.
-const MASK: [u8; 4] = [4, 3, 2, 1];
 
 /// How each entry begins.
 const ENTRY: &[u8] = br#"{"seq":"#;
@@ -26,12 +23,7 @@ pub(crate) struct Viewer {
 impl Viewer {
     /// Watches all that happens in an app. When this returns, what happens is told.
     pub(crate) fn of_app(admin: SocketAddr, token: &str, app_id: &str) -> Result<Self, Broken> {
-        let mut stream = connect(admin)?;
-        write!(
-            stream,
-            "GET /console/live HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {token}\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )?;
+        let mut stream = ask_upgrade(admin, "/console/live", &format!("Authorization: Bearer {token}\r\n"))?;
         read_until(&mut stream, |read| memmem::find(read, br#""type":"hello""#))?;
         let mut filter = Vec::new();
         let wanted = format!(r#"{{"type":"filter","app":"{app_id}"}}"#);
