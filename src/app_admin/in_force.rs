@@ -17,28 +17,17 @@ pub(crate) trait InForce {
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<PutInForce, AppsError>;
 
-    /// The same whichever apps it removes.
+    /// The same of what was read again, whichever apps it removes. Whoever asked for that may have been shown what it would
+    /// change, and want nothing else.
     ///
     /// # Errors
     /// As of [`InForce::put`].
     fn put_all(
         &self,
-        config: Config,
-        write: &mut dyn FnMut() -> Result<(), AppsError>,
-    ) -> Result<PutInForce, AppsError> {
-        self.put(config, "", write)
-    }
-
-    /// The same of what was read again. Whoever asked for that may have been shown what it would change, and want nothing else.
-    ///
-    /// # Errors
-    /// As of [`InForce::put`].
-    fn put_reloaded(
-        &self,
         loaded: &Loaded,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<PutInForce, AppsError> {
-        self.put_all(loaded.config.clone(), write)
+        self.put(loaded.config.clone(), "", write)
     }
 
     /// Whether it has apps that are not known here, so that it alone can tell whether there are enough of them.

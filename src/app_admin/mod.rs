@@ -175,7 +175,7 @@ impl ManagedApps {
             return Err(AppsError::NotJoined.into());
         }
         loaded.warn_of_lost_apps(*applying);
-        let done = in_force.put_reloaded(&loaded, &mut || Ok(()))?;
+        let done = in_force.put_all(&loaded, &mut || Ok(()))?;
         *applying = loaded.apps_of_file();
         Ok((loaded, done))
     }

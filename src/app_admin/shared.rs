@@ -199,9 +199,8 @@ impl SharedApps {
         if let Some(missing) = &loaded.missing {
             return Err(AppsError::AtFault(vec![missing.to_string()]));
         }
-        let apps_of_file = loaded.apps_of_file();
-        let PutInForce { told, .. } = effect.in_force.put_all(loaded.config, &mut || Ok(()))?;
-        *effect.apps_of_file = apps_of_file;
+        let PutInForce { told, .. } = effect.in_force.put_all(&loaded, &mut || Ok(()))?;
+        *effect.apps_of_file = loaded.apps_of_file();
         for complaint in &unreadable {
             warn!(%complaint, "this release cannot read an app of the cluster, which stays here as it was");
         }
@@ -313,7 +312,7 @@ impl SharedApps {
                 }
                 let (path, text) = self.copy();
                 let loaded = effect.loader.load_with(&path, Some(text.as_bytes()))?.with_apps()?;
-                let done = effect.in_force.put_reloaded(&loaded, &mut || Ok(()))?;
+                let done = effect.in_force.put_all(&loaded, &mut || Ok(()))?;
                 *effect.apps_of_file = loaded.apps_of_file();
                 Ok((loaded, done))
             }
@@ -368,7 +367,7 @@ impl SharedApps {
             (copy.file.bytes, copy.file.is_written) = (Some(Arc::clone(&now)), false);
             Ok(())
         };
-        let done = effect.in_force.put_reloaded(&loaded, &mut write)?;
+        let done = effect.in_force.put_all(&loaded, &mut write)?;
         *effect.apps_of_file = loaded.apps_of_file();
         Ok((loaded, done))
     }

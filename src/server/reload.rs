@@ -181,10 +181,10 @@ impl InForce for Reloader {
 
     fn put_all(
         &self,
-        config: Config,
+        loaded: &Loaded,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
     ) -> Result<PutInForce, AppsError> {
-        Ok(self.reload_after(config, |_| write())?.put())
+        Ok(self.reload_after(loaded.config.clone(), |_| write())?.put())
     }
 }
 
@@ -199,14 +199,6 @@ impl<F: Fn(&Loaded, &PlannedReload) -> bool> InForce for ReloadAsShown<'_, F> {
     }
 
     fn put_all(
-        &self,
-        config: Config,
-        write: &mut dyn FnMut() -> Result<(), AppsError>,
-    ) -> Result<PutInForce, AppsError> {
-        self.reloader.put_all(config, write)
-    }
-
-    fn put_reloaded(
         &self,
         loaded: &Loaded,
         write: &mut dyn FnMut() -> Result<(), AppsError>,

@@ -36,10 +36,20 @@ impl InForce for Recorded {
     ) -> Result<PutInForce, AppsError> {
         let has = |id: &str| config.apps.iter().any(|app| app.app.id == id);
         let ids: Vec<_> = self.ids().into_iter().filter(|id| id != changed && !has(id)).collect();
-        if ids.is_empty() { self.put_all(config, write) } else { Err(AppsError::WouldRemove(ids)) }
+        if ids.is_empty() { self.take(config, write) } else { Err(AppsError::WouldRemove(ids)) }
     }
 
     fn put_all(
+        &self,
+        loaded: &Loaded,
+        write: &mut dyn FnMut() -> Result<(), AppsError>,
+    ) -> Result<PutInForce, AppsError> {
+        self.take(loaded.config.clone(), write)
+    }
+}
+
+impl Recorded {
+    fn take(
         &self,
         config: Config,
         write: &mut dyn FnMut() -> Result<(), AppsError>,
@@ -51,9 +61,7 @@ impl InForce for Recorded {
         *self.apps.lock() = config.apps;
         Ok(PutInForce::default())
     }
-}
 
-impl Recorded {
     fn ids(&self) -> Vec<String> {
         self.apps.lock().iter().map(|app| app.app.id.clone()).collect()
     }
