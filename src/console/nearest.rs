@@ -1,5 +1,7 @@
 //! Which channel may be meant by a name that nobody is subscribed to.
 
+use strsim::levenshtein as distance;
+
 use crate::hub::{AppState, ListedChannel};
 
 /// Channels that are looked at.
@@ -21,22 +23,6 @@ fn nearest<'c>(channels: impl Iterator<Item = &'c ListedChannel>, name: &str) ->
     let near = of_length.map(|channel| (distance(name, channel.summary.name.as_str()), channel));
     let near = near.filter(|(distance, _)| *distance <= most);
     near.min_by_key(|(distance, _)| *distance).map(|(_, channel)| channel)
-}
-
-/// How many characters have to be changed, added or left out to make one name of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
