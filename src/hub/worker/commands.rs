@@ -43,7 +43,7 @@ impl Worker {
     }
 
     /// Does this with a connection, if it is here.
-    fn with_client(&self, of: ClientKey, act: impl FnOnce(&Rc<Client>)) {
+    pub(super) fn with_client(&self, of: ClientKey, act: impl FnOnce(&Rc<Client>)) {
         if let Some(client) = self.clients.borrow().get(&of) {
             act(client);
         }
@@ -148,9 +148,9 @@ impl Worker {
         let until = sockets.len().min(next + *room);
         *room -= until - next;
         for socket in &sockets[next..until] {
-            if let Some(client) = self.clients.borrow().get(&(app, *socket)) {
+            self.with_client((app, *socket), |client| {
                 self.queue_in_form(client, frame, &self.dirty.bulk);
-            }
+            });
         }
         until
     }

@@ -11,17 +11,12 @@ impl Worker {
     /// Carries an injection out; `room` is how many connections may be told of something in this turn.
     pub(super) fn inject(&self, app: AppIndex, injection: Injection, room: &mut usize) {
         match injection {
-            Injection::Cut(socket) => {
-                if let Some(client) = self.clients.borrow().get(&(app, socket)) {
-                    client.signal_lost();
-                }
-            }
-            Injection::Release(socket, frame) => {
-                let clients = self.clients.borrow();
-                if let Some(client) = clients.get(&(app, socket)).filter(|c| c.release(frame, None)) {
+            Injection::Cut(socket) => self.with_client((app, socket), |client| client.signal_lost()),
+            Injection::Release(socket, frame) => self.with_client((app, socket), |client| {
+                if client.release(frame, None) {
                     self.is_dirty(client, &self.dirty.prompt);
                 }
-            }
+            }),
             Injection::ClockAdvanced => {
                 self.counts.clock_advanced(app);
                 // Each driver asks to be reminded again.
