@@ -29,6 +29,13 @@ export const test = base.extend({
     await new Promise((resolve) => server.close(resolve));
   },
 
+  // The app's clock goes on by itself, too. What a test wants to see before its time is to be further off than any machine is
+  // slow.
+  pusherSettings: [
+    { webhook_delivery: { removal_delay_seconds: 60, retry_first_seconds: 60, timeout_seconds: 60 } },
+    { option: true },
+  ],
+
   pusherWebhooks: async ({ backend }, use) => use([{ url: `${backend.url}/webhooks`, events: ['presence'] }]),
 
   /** How long Pusher may take to answer the backend, which then tries again: long, so that a busy machine does not matter. */
@@ -81,6 +88,8 @@ export const test = base.extend({
     await use(async (name, options) => {
       const visitor = await open(name, options);
       await pusher.until({ type: 'signed_in', user_id: name });
+      // pusher-js subscribes to it by then: notes come there.
+      await pusher.until({ type: 'logged', filter: { type: 'subscribed', channel: `#server-to-user-${name}` } });
       await pusher.until({ type: 'logged', filter: { type: 'subscribed', channel: ROOM, user_id: name } });
       await visitor.state('online');
       await visitor.fetched();
