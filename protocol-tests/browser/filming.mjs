@@ -96,10 +96,9 @@ function filmTime() {
         const angle = time / 700 + index;
         context.fillRect(WIDTH / 2 + 400 * Math.cos(angle) - 40, HEIGHT / 2 + 220 * Math.sin(angle) - 40, 80, 80);
       }
-      // A one, a zero, 24 bits, and how many of those are ones.
-      const bits = [...time.toString(2).padStart(24, '0')].map(Number);
-      const ones = bits.reduce((sum, bit) => sum + bit, 0);
-      [1, 0, ...bits, ...[...ones.toString(2).padStart(5, '0')].map(Number)].forEach((bit, index) => {
+      // A one, a zero, 24 bits, and their remainder by 31: a picture that is half the one before is hardly ever taken for a time.
+      const bits = (value, width) => [...value.toString(2).padStart(width, '0')].map(Number);
+      [1, 0, ...bits(time, 24), ...bits(time % 31, 5)].forEach((bit, index) => {
         context.fillStyle = bit ? '#fff' : '#000';
         context.fillRect(index * SQUARE, 0, SQUARE, SQUARE);
       });
@@ -130,12 +129,11 @@ export function pageTools() {
     const { data } = context.getImageData(0, 0, SQUARES * PROBE, 1);
     const bits = Array.from({ length: BITS }, (_, index) => (data[4 * (index * PROBE + PROBE / 2)] > 127 ? 1 : 0));
     const value = (from, to) => Number.parseInt(bits.slice(from, to).join(''), 2);
-    const ones = bits.slice(2, 26).reduce((sum, bit) => sum + bit, 0);
-    if (bits[0] !== 1 || bits[1] !== 0 || value(26, 31) !== ones) return;
     const drawn = value(2, 26);
+    if (bits[0] !== 1 || bits[1] !== 0 || value(26, 31) !== drawn % 31) return;
     if (drawn === last) return;
     last = drawn;
-    globalThis.times.push({ drawn, took: (Date.now() % 2 ** 24) - drawn });
+    globalThis.times.push({ drawn, took: (Date.now() - drawn) % 2 ** 24 });
   };
   look();
 }
