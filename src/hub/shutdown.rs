@@ -151,7 +151,8 @@ impl Hub {
     }
 
     /// Ends every connection politely, after what was published before [`Hub::stop_work`], and waits until all are gone
-    /// and all requests answered. `between` is called when nothing more is published and nobody has been closed.
+    /// and all requests answered, down to the sockets. `between` is called when nothing more is published and nobody has been
+    /// closed.
     pub async fn drain(&self, between: impl FnOnce()) {
         // Those that have died hold nobody up.
         let _ = self.turn_of_every_worker().await;
@@ -163,5 +164,55 @@ impl Hub {
         let (code, reason) = (shutdown.code(), shutdown.sentence());
         self.mailboxes.post_to_all(|| WorkerCommand::Drain { code, reason });
         self.work.all_done().await;
+        // What is done with the last byte of an answer is done before that is written. By its next turn a worker has written it.
+        let _ = self.turn_of_every_worker().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::{Arc, mpsc as blocking};
+    use std::task::{Context, Poll, Waker};
+
+    use tokio::sync::oneshot;
+
+    use crate::connection::ConnectionConfig;
+    use crate::hub::Worker;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_writes_what_it_is_at_before_the_broker_ends() {
+        let hub = Hub::new(Vec::new(), ConnectionConfig::default(), 1, 0).unwrap();
+        actix_web::rt::System::new().block_on(async {
+            let thread = actix_rt::Arbiter::new();
+            let of_thread = Arc::clone(&hub);
+            thread.spawn_fn(move || drop(Worker::of_this_thread(&of_thread)));
+            hub.until_started().await;
+            let guard = hub.begin_work().unwrap();
+            hub.stop_work(Shutdown::Soon);
+            let (is_between, between) = oneshot::channel();
+            let mut drained = pin!(hub.drain(|| is_between.send(()).unwrap()));
+            tokio::select! {
+                biased;
+                () = &mut drained => panic!("an answer is under way"),
+                told = between => told.unwrap(),
+            }
+            let (is_done, done) = blocking::channel();
+            let (write, is_written) = blocking::channel::<()>();
+            thread.spawn_fn(move || {
+                drop(guard);
+                is_done.send(()).unwrap();
+                is_written.recv().unwrap();
+            });
+            done.recv().unwrap();
+            let look = drained.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(look, Poll::Pending, "the answer is made, and not written");
+            write.send(()).unwrap();
+            drained.await;
+            thread.stop();
+            thread.join().unwrap();
+        });
     }
 }
