@@ -50,9 +50,12 @@ impl<A: Adapter> ClusterNode<A> {
     }
 
     fn take_question(&self, from: NodeId, number: u64, asked: Bytes) {
-        let is_known = self.peers.lock().iter().any(|(id, _)| id == from);
-        if !is_known || asked.len() > QUESTION_BYTES {
+        if asked.len() > QUESTION_BYTES {
             return self.counts.lost(Loss::Unreadable, 1);
+        }
+        // Who has just come may know this node before it is known here.
+        if self.peers.lock().peer(from).is_none() {
+            return self.counts.lost(Loss::Departed, 1);
         }
         let this = self.this.clone();
         let reply = AnswerReply::new(move |answer| {

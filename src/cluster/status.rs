@@ -195,7 +195,7 @@ pub(crate) enum Loss {
     Unreadable,
     /// It is of a kind or a version that this release does not know.
     Unknown,
-    /// It is of a node that is dead or has left.
+    /// It is of a node that is dead or has left, or is not known yet.
     Departed,
     /// A node says that it has more than a node may have, or more has come than can wait for its snapshot.
     NoRoom,

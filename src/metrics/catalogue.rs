@@ -282,7 +282,7 @@ metrics! {
     CLUSTER_LOST = Counter "heliostat_cluster_lost_total" ["reason"]
         "What did not cross. Of this node: away (the bus was), outgoing_full (too much waited for the engine), refused (by the \
          engine). Of others: inbox_full (too much had come), no_room (one says that it has more than a node may have), unreadable, \
-         unknown (of another release), departed (of a node that is no more), forged (in this node's name). state_late: events that waited for changes of members in vain, and were delivered. \
+         unknown (of another release), departed (of a node that is no more, or not known yet), forged (in this node's name). state_late: events that waited for changes of members in vain, and were delivered. \
          return_late: events of this node that did not come back from the engine in time, and were delivered.";
     CLUSTER_MISSED_EVENTS = Counter "heliostat_cluster_missed_events_total" []
         "Events of other nodes that were missing, by their numbers.";

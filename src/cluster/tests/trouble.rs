@@ -5,9 +5,10 @@ use bytes::Bytes;
 use super::*;
 use crate::channel::{ChannelVersion, Fact, NodeId};
 use crate::cluster::adapter::Adapter;
-use crate::cluster::envelope::{Content, Envelope, FactBatch, FactListBuilder, NodeHeartbeat};
+use crate::cluster::envelope::{Content, Envelope, FactBatch, FactListBuilder, NodeHeartbeat, QuestionWord};
 use crate::cluster::inbox::inbox;
 use crate::cluster::local::Fate;
+use crate::cluster::questions::QUESTION_BYTES;
 use crate::cluster::status::Loss;
 use crate::protocol::SocketTag;
 
@@ -163,12 +164,33 @@ fn rubbish_is_counted_and_harms_nobody() {
 
 /// Another node that says what it likes.
 fn stranger(engine: &LocalEngine) -> impl Fn(Content) {
+    let say = stranger_about(engine);
+    move |content| say(&Subject::State, content)
+}
+
+fn stranger_about(engine: &LocalEngine) -> impl Fn(&Subject, Content) {
     let (into, _words) = inbox(1000, 1 << 20);
     let adapter = engine.join(into);
-    move |content| {
+    move |subject, content| {
         let bytes = Envelope { from: NodeId::new(4711), content }.encode();
-        assert!(adapter.publish(&Subject::State, bytes, None).is_ok());
+        assert!(adapter.publish(subject, bytes, None).is_ok());
     }
+}
+
+#[test]
+fn what_somebody_asks_who_is_not_known_is_not_answered_and_not_called_unreadable() {
+    let engine = LocalEngine::new();
+    let node = TestNode::start(&engine, "node");
+    let say = stranger_about(&engine);
+    let asks = |bytes: usize| {
+        let word = QuestionWord::Asked(Bytes::from(vec![b'x'; bytes]));
+        say(&Subject::Node(node.hub.node_id()), Content::Question { number: 1, word });
+    };
+    let lost = || [Loss::Departed, Loss::Unreadable].map(|loss| node.status().figures.lost[loss as usize]);
+    asks(1);
+    until("it is counted", || lost() == [1, 0]);
+    asks(QUESTION_BYTES + 1);
+    until("it is counted", || lost() == [1, 1]);
 }
 
 fn heartbeat(beat: u64, facts: u64) -> Content {
