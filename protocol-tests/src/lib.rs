@@ -49,7 +49,7 @@ pub use forwarder::Forwarder;
 pub use line::{Line, LineTerms};
 pub use message::{Closed, Incoming, Message};
 pub use nodes::{Node, Setup};
-pub use pace::keep_pace;
+pub use pace::{StallMeter, keep_pace};
 pub use pipe::Pipe;
 pub use sink::Sink;
 pub use skip::skipped;

@@ -7,7 +7,7 @@
 //! the same program on the same machine, and taken off.
 #![allow(clippy::unwrap_used, reason = "a panic is how the harness reports a failure")]
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
@@ -80,7 +80,11 @@ fn publish(target: &Target, requests: usize, batch: usize) {
         stream.write_all(&request).unwrap();
         answer.clear();
         while find(&answer, b"\r\n\r\n{").is_none() {
-            let count = stream.read(&mut bytes).unwrap();
+            let count = match stream.read(&mut bytes) {
+                // The machine was held up.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.unwrap(),
+            };
             assert!(count > 0, "the connection ended");
             answer.extend_from_slice(&bytes[..count]);
         }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use heliostat_protocol_tests::{Sink, Socket, Target, unique};
+use heliostat_protocol_tests::{Sink, Socket, Target, patience, unique};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -96,12 +96,19 @@ struct Backend {
 }
 
 impl Backend {
-    /// Reads everything that is told, until nothing more comes. Nobody may come twice, and nobody go who is not there.
-    fn listen(&mut self, sink: &Sink) {
+    /// Reads everything that is told, until it makes these members and then nothing more comes. Nobody may come twice, and nobody
+    /// go who is not there.
+    fn listen(&mut self, sink: &Sink, members: &BTreeSet<(String, String)>) {
         /// Longer than removals are held back and batches wait.
         const QUIET: Duration = Duration::from_millis(1500);
-        while let Some(webhook) = sink.webhook_within(QUIET) {
-            webhook.events().iter().for_each(|event| self.hear(event));
+        let deadline = Instant::now() + patience();
+        loop {
+            match sink.webhook_within(QUIET) {
+                Some(webhook) => webhook.events().iter().for_each(|event| self.hear(event)),
+                None if self.members == *members || Instant::now() > deadline => break,
+                // The machine was held up.
+                None => {}
+            }
         }
     }
 
@@ -176,7 +183,7 @@ fn webhooks_add_up_after_a_storm() {
         eventually("the broken connections are noticed", || (users(&target, channel) == here).then_some(()));
     }
     let mut backend = Backend::default();
-    backend.listen(&sink);
+    backend.listen(&sink, &there);
     assert_eq!(backend.members, there);
     assert_eq!(backend.channels, there.iter().map(|(channel, _)| channel.clone()).collect());
     assert!(backend.told > there.len() + 100, "only {} events: it was no storm", backend.told);
@@ -187,7 +194,7 @@ fn webhooks_add_up_after_a_storm() {
         let listed = target.get("/channels").send().json();
         (listed["channels"] == json!({})).then_some(())
     });
-    backend.listen(&sink);
+    backend.listen(&sink, &BTreeSet::new());
     assert!(backend.members.is_empty(), "{:?}", backend.members);
     assert!(backend.channels.is_empty(), "{:?}", backend.channels);
 }

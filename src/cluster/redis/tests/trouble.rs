@@ -171,8 +171,8 @@ async fn an_engine_that_is_slow_is_there_and_its_time_is_told() {
     });
     let mut member = Member::join(target(&format!("redis://{address}"))).await;
     member.subscribe(&channel("a")).await;
-    millis.store(1400, Ordering::Relaxed);
-    within(member.slower_than(Duration::from_millis(2800))).await;
+    millis.store(700, Ordering::Relaxed);
+    within(member.slower_than(Duration::from_millis(1400))).await;
     assert_eq!(member.say(&channel("a"), "late").await, Ok(()));
     assert_eq!(member.hear().await, "late");
     // A copy is found out, however slow its answers are.
