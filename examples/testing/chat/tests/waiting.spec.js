@@ -75,6 +75,8 @@ suite('what the broker has seen', () => {
     expect(counts).toMatchObject({ connections: 1, logged: { event: 2, delivered: 2, connected: 1 } });
     expect(counts.channels[ROOM]).toEqual({ subscribers: 1, members: 1 });
     expect(await pusher.timeline()).toContain('subscribed to presence-lobby as ann');
+    // What is on its way would be in the new log.
+    await pusher.until(webhook({ name: 'member_added' }));
     await pusher.reset();
     expect((await pusher.log()).entries).toEqual([]);
   });
