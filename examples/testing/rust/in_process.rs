@@ -306,6 +306,8 @@ fn apps_and_brokers_know_nothing_of_each_other() {
     let last = app.last();
     target(&app).publish("room", "e", "{}");
     assert_eq!(app.log(event().after(last)).len(), 1);
+    // What is on its way would be in the new log.
+    app.until(delivered().name("e").count(1)).blocking().unwrap();
     app.reset();
     assert!(app.log(anything()).is_empty());
     drop(app);
