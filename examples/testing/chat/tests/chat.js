@@ -88,7 +88,7 @@ export const test = base.extend({
     await use(async (name, options) => {
       const visitor = await open(name, options);
       await pusher.until({ type: 'signed_in', user_id: name });
-      // pusher-js subscribes to it by then: notes come there.
+      // Whoever is signed in has a channel of their own, by which notes come. pusher-js subscribes to it only then.
       await pusher.until({ type: 'logged', filter: { type: 'subscribed', channel: `#server-to-user-${name}` } });
       await pusher.until({ type: 'logged', filter: { type: 'subscribed', channel: ROOM, user_id: name } });
       await visitor.state('online');
