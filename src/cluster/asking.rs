@@ -49,13 +49,22 @@ impl<A: Adapter> ClusterNode<A> {
         }
     }
 
+    /// Whether this is a node that is there. What anybody else says is counted: who has just come may know this node before it is
+    /// known here.
+    pub(super) fn is_peer(&self, from: NodeId) -> bool {
+        let is_peer = self.peers.lock().peer(from).is_some();
+        if !is_peer {
+            self.counts.lost(Loss::Departed, 1);
+        }
+        is_peer
+    }
+
     fn take_question(&self, from: NodeId, number: u64, asked: Bytes) {
         if asked.len() > QUESTION_BYTES {
             return self.counts.lost(Loss::Unreadable, 1);
         }
-        // Who has just come may know this node before it is known here.
-        if self.peers.lock().peer(from).is_none() {
-            return self.counts.lost(Loss::Departed, 1);
+        if !self.is_peer(from) {
+            return;
         }
         let this = self.this.clone();
         let reply = AnswerReply::new(move |answer| {

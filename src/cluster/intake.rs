@@ -322,10 +322,8 @@ impl<A: Adapter> WordReader<A> {
 
     /// A node says what its viewers want to hear of, or what has happened. Nobody is told anything who is not known to be a node.
     fn take_of_feed(&self, from: NodeId, word: FeedWord) {
-        if self.node.peers.lock().peer(from).is_some() {
+        if self.node.is_peer(from) {
             self.hub.feed_word_from_elsewhere(from, word);
-        } else {
-            self.node.counts.lost(Loss::Departed, 1);
         }
     }
 
