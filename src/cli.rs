@@ -16,6 +16,7 @@ mod generated;
 mod import;
 mod lan;
 mod lines;
+mod members;
 mod nodes;
 mod options;
 mod reloads;
@@ -28,6 +29,7 @@ mod signed_things;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod told_values;
 mod web_socket;
 mod welcome;
 

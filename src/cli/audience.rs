@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::remote::{AskedFor, Remote, are_subscribed, harmless};
+use super::told_values::{number_of, truth_of};
 use crate::config::nearest;
 use crate::protocol::ChannelType;
 
@@ -27,17 +28,19 @@ impl WhoIsThere {
 
     /// Who is there of a channel of which this is told.
     pub(super) fn of_state(remote: &Remote, channel: &str, found: &Json) -> Self {
-        if found["occupied"] == true {
-            return WhoIsThere::Somebody(found["subscription_count"].as_u64());
+        match truth_of(&found["occupied"]) {
+            Some(true) => return WhoIsThere::Somebody(number_of(&found["subscription_count"])),
+            Some(false) => {}
+            None => return WhoIsThere::Unknown,
         }
         let Ok(all) = remote.get(&remote.app_path(&["channels"]), &[]) else {
             return WhoIsThere::NobodyBut(None);
         };
-        let names = all["channels"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+        let names = listed_channels(&all).into_iter().flatten().map(|(name, _)| name.as_str());
         let alike = nearest(channel, names.filter(|name| *name != channel));
         WhoIsThere::NobodyBut(alike.map(|name| {
             let found = state_of(remote, &name).ok();
-            let number = found.and_then(|found| found["subscription_count"].as_u64());
+            let number = found.and_then(|found| number_of(&found["subscription_count"]));
             (name, number)
         }))
     }
@@ -69,6 +72,16 @@ impl WhoIsThere {
     }
 }
 
+/// The channels that a broker lists, each with what it tells of it; `None` if it lists none at all. Servers in PHP write an empty
+/// object as an empty array.
+pub(super) fn listed_channels(answer: &Json) -> Option<Vec<(&String, &Json)>> {
+    match &answer["channels"] {
+        Json::Object(channels) => Some(channels.iter().collect()),
+        Json::Array(none) if none.is_empty() => Some(Vec::new()),
+        _ => None,
+    }
+}
+
 /// What a broker tells of a channel, as much of it as it does: the number of its subscriptions only if the app counts them.
 ///
 /// # Errors
@@ -95,6 +108,26 @@ pub(super) fn state_of(remote: &Remote, channel: &str) -> AskedFor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_there_is_read_in_whichever_types_a_broker_tells_it() {
+        let nowhere = Remote::nowhere();
+        let told = |state: Json| WhoIsThere::of_state(&nowhere, "a", &state);
+        assert_eq!(
+            told(json!({ "occupied": "true", "subscription_count": "2" })),
+            WhoIsThere::Somebody(Some(2))
+        );
+        assert_eq!(told(json!({ "occupied": 1, "subscription_count": [] })), WhoIsThere::Somebody(None));
+        assert_eq!(told(json!({ "occupied": 0 })), WhoIsThere::NobodyBut(None));
+        for unknown in [json!(null), json!({}), json!({ "occupied": "perhaps" })] {
+            assert_eq!(told(unknown), WhoIsThere::Unknown);
+        }
+        assert_eq!(listed_channels(&json!({ "channels": [] })), Some(Vec::new()));
+        assert_eq!(listed_channels(&json!({ "channels": { "a": {} } })).unwrap()[0].0, "a");
+        for none in [json!(null), json!({}), json!({ "channels": ["a"] })] {
+            assert_eq!(listed_channels(&none), None);
+        }
+    }
 
     #[test]
     fn who_is_there_is_told_with_the_nearest_name() {

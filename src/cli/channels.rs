@@ -5,10 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
-use super::audience::{WhoIsThere, state_of};
+use super::audience::{WhoIsThere, listed_channels, state_of};
 use super::channels_by_admin::ChannelsOfAdmin;
-use super::lines::{beginning, facts, first_of, lasting, lines_or};
+use super::lines::{as_it_came, beginning, facts, first_of, lasting, lines_or};
+use super::members::ToldMembers;
 use super::remote::{AdminPlace, BrokerArguments, Remote, RemoteFailure, count, harmless, json_line};
+use super::told_values::number_of;
 use crate::protocol::ChannelType;
 
 /// How long a channel is watched for its rate.
@@ -69,14 +71,30 @@ fn all(remote: &Remote, prefix: Option<&str>, in_json: bool) -> Result<String, R
     if in_json {
         return Ok(format!("{}\n", json_line(&answer)));
     }
-    let all = answer["channels"].as_object().into_iter().flatten();
-    let line = |(name, told): (&String, &Json)| match told["user_count"].as_u64() {
-        Some(number) => format!("{}  {}", harmless(name), count(number, "user")),
-        None => harmless(name),
-    };
-    let mut lines: Vec<String> = all.map(line).collect();
+    let all = listed_channels(&answer).ok_or_else(|| {
+        RemoteFailure::not_done(format!("expected an object of channels, got {}", as_it_came(&answer)))
+    })?;
+    let mut lines: Vec<String> = all.into_iter().map(|(name, told)| listed(name, told)).collect();
     lines.sort();
     Ok(lines_or(lines, "nobody is subscribed to any channel"))
+}
+
+/// A channel of a list, with its users if they were counted.
+fn listed(name: &str, told: &Json) -> String {
+    let name = harmless(name);
+    match told.get("user_count") {
+        Some(users) => {
+            let users =
+                number_of(users).map_or_else(|| not_understood(users), |number| count(number, "user"));
+            format!("{name}  {users}")
+        }
+        None => name,
+    }
+}
+
+/// What stands in the place of a value that cannot be taken.
+fn not_understood(value: &Json) -> String {
+    format!("not understood: {}", as_it_came(value))
 }
 
 fn one(remote: &Remote, channel: &str, in_json: bool) -> Result<String, RemoteFailure> {
@@ -85,7 +103,7 @@ fn one(remote: &Remote, channel: &str, in_json: bool) -> Result<String, RemoteFa
     let audience = WhoIsThere::of_state(remote, channel, &state);
     let told = ToldChannel {
         channel,
-        members: members(remote, channel, &state),
+        members: members(remote, channel, &audience),
         // Few servers have it.
         history: remote.get(&remote.app_path(&["channels", channel, "history"]), &[]).ok(),
         state,
@@ -95,17 +113,12 @@ fn one(remote: &Remote, channel: &str, in_json: bool) -> Result<String, RemoteFa
 }
 
 /// The members of a presence channel that somebody is subscribed to, if the broker tells.
-fn members(remote: &Remote, channel: &str, state: &Json) -> Option<Vec<String>> {
-    if state["occupied"] != true || !ChannelType::of(channel).is_presence() {
+fn members(remote: &Remote, channel: &str, audience: &WhoIsThere) -> Option<ToldMembers> {
+    if !matches!(audience, WhoIsThere::Somebody(_)) || !ChannelType::of(channel).is_presence() {
         return None;
     }
     let answer = remote.get(&remote.app_path(&["channels", channel, "users"]), &[]).ok()?;
-    let id = |user: &Json| match &user["id"] {
-        Json::String(id) => Some(id.clone()),
-        Json::Number(id) => Some(id.to_string()),
-        _ => None,
-    };
-    Some(answer["users"].as_array()?.iter().filter_map(id).collect())
+    ToldMembers::read(&answer)
 }
 
 /// What a broker tells of a channel.
@@ -113,7 +126,7 @@ struct ToldChannel<'a> {
     channel: &'a str,
     state: Json,
     audience: WhoIsThere,
-    members: Option<Vec<String>>,
+    members: Option<ToldMembers>,
     history: Option<Json>,
 }
 
@@ -121,9 +134,15 @@ impl ToldChannel<'_> {
     fn text(&self) -> String {
         let mut told = vec![("type", ChannelType::of(self.channel).name().to_owned())];
         for (name, member) in [("subscriptions", "subscription_count"), ("users", "user_count")] {
-            told.extend(self.state[member].as_u64().map(|number| (name, number.to_string())));
+            let number = self.state.get(member);
+            told.extend(number.map(|told| {
+                (name, number_of(told).map_or_else(|| not_understood(told), |number| number.to_string()))
+            }));
         }
-        told.extend(self.members.as_ref().map(|members| ("members", first_of(members, 0))));
+        if let Some(ToldMembers { ids, not_understood }) = &self.members {
+            let line = not_understood.line().map(|line| format!(" {line}")).unwrap_or_default();
+            told.push(("members", first_of(ids, 0) + &line));
+        }
         told.extend(self.state.get("cache").map(|cache| ("cached", cached(cache))));
         told.extend(self.history().map(|(events, has_more)| {
             let more = if has_more { " and more" } else { "" };
@@ -143,10 +162,11 @@ impl ToldChannel<'_> {
         let mut told: Map<String, Json> = self.state.as_object().cloned().unwrap_or_default();
         told.insert("channel".to_owned(), self.channel.into());
         told.insert("type".to_owned(), ChannelType::of(self.channel).name().into());
-        if let Some(members) = &self.members {
-            let shown = &members[..members.len().min(MEMBERS)];
+        if let Some(ToldMembers { ids, not_understood }) = &self.members {
+            let shown = &ids[..ids.len().min(MEMBERS)];
             told.insert("members".to_owned(), json!(shown));
-            told.insert("members_left_out".to_owned(), (members.len() - shown.len()).into());
+            told.insert("members_left_out".to_owned(), (ids.len() - shown.len()).into());
+            told.insert("members_not_understood".to_owned(), not_understood.number.into());
         }
         if let Some((events, has_more)) = self.history() {
             told.insert("history".to_owned(), json!({ "events": events, "has_more": has_more }));
@@ -160,10 +180,14 @@ impl ToldChannel<'_> {
 
 /// What a cache channel remembers.
 fn cached(cache: &Json) -> String {
-    let Some(data) = cache["data"].as_str() else { return "nothing".to_owned() };
-    let left =
-        cache["ttl"].as_u64().map(|seconds| format!(", for {} more", lasting(seconds.saturating_mul(1000))));
-    format!("{}{}", beginning(data), left.unwrap_or_default())
+    let data = match &cache["data"] {
+        Json::Null => return "nothing".to_owned(),
+        Json::String(data) => beginning(data),
+        other => as_it_came(other),
+    };
+    let left = number_of(&cache["ttl"])
+        .map(|seconds| format!(", for {} more", lasting(seconds.saturating_mul(1000))));
+    format!("{data}{}", left.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -176,7 +200,7 @@ mod tests {
             channel: "presence-cache-a",
             state: json!({ "occupied": true, "subscription_count": 3, "user_count": 2, "cache": { "data": "\u{1b}x", "ttl": 130 } }),
             audience: WhoIsThere::Somebody(Some(3)),
-            members: Some(vec!["ann".to_owned(), "bob".to_owned()]),
+            members: ToldMembers::read(&json!({ "users": [{ "id": "ann" }, { "id": 7 }, { "id": [] }] })),
             history: Some(json!({ "events": [{}], "has_more": true })),
         };
         assert_eq!(
@@ -185,13 +209,14 @@ mod tests {
              type           presence-cache\n\
              subscriptions  3\n\
              users          2\n\
-             members        ann, bob\n\
+             members        ann, 7 (1 is not understood: {\"id\":[]})\n\
              cached         \u{fffd}x, for 2 min more\n\
              history        1 event and more\n"
         );
         let json = told.to_json();
-        assert_eq!((&json["members"], &json["members_left_out"]), (&json!(["ann", "bob"]), &json!(0)));
+        assert_eq!((&json["members"], &json["members_left_out"]), (&json!(["ann", "7"]), &json!(0)));
         assert_eq!((&json["cache"]["ttl"], &json["history"]["events"]), (&json!(130), &json!(1)));
+        assert_eq!(json["members_not_understood"], 1);
         // What some other server tells.
         let other = ToldChannel {
             channel: "my-chanel",
@@ -210,5 +235,26 @@ mod tests {
             json!({ "channel": "my-chanel", "type": "public", "nearest": "my-channel" })
         );
         assert_eq!(cached(&json!(null)), "nothing");
+    }
+
+    #[test]
+    fn numbers_in_the_types_of_other_servers_are_taken_and_what_is_none_is_shown() {
+        let told = ToldChannel {
+            channel: "cache-a",
+            state: json!({ "subscription_count": "3", "user_count": "many", "cache": { "data": { "a": 1 }, "ttl": "9" } }),
+            audience: WhoIsThere::Somebody(Some(3)),
+            members: None,
+            history: None,
+        };
+        assert!(
+            told.text().ends_with(
+                "subscriptions  3\nusers          not understood: \"many\"\ncached         {\"a\":1}, for 9 s more\n"
+            ),
+            "{}",
+            told.text()
+        );
+        assert_eq!(listed("presence-a", &json!({ "user_count": "1" })), "presence-a  1 user");
+        assert_eq!(listed("presence-a", &json!({ "user_count": {} })), "presence-a  not understood: {}");
+        assert_eq!(listed("a", &json!([])), "a");
     }
 }

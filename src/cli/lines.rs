@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::remote::harmless;
+use super::remote::{harmless, json_line};
 
 /// The nodes that have told nothing, so that what is missing is not taken for what is not there.
 pub(super) fn silent_lines(silent: &[Json]) -> String {
@@ -11,6 +11,34 @@ pub(super) fn silent_lines(silent: &[Json]) -> String {
         format!("without {name}: {}\n", harmless(node["why"].as_str().unwrap_or("it does not answer")))
     });
     lines.collect()
+}
+
+/// What a list tells of that cannot be understood: how many there are, and the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct NotUnderstood {
+    pub(super) number: u64,
+    first: Option<String>,
+}
+
+impl NotUnderstood {
+    pub(super) fn add(&mut self, told: &Json) {
+        self.number += 1;
+        self.first.get_or_insert_with(|| as_it_came(told));
+    }
+
+    /// In words, if there is anything.
+    pub(super) fn line(&self) -> Option<String> {
+        let first = self.first.as_ref()?;
+        Some(match self.number {
+            1 => format!("(1 is not understood: {first})"),
+            number => format!("({number} are not understood, such as {first})"),
+        })
+    }
+}
+
+/// The beginning of what a server tells, as it came.
+pub(super) fn as_it_came(told: &Json) -> String {
+    beginning(&json_line(told))
 }
 
 /// The members of an object, a line each.

@@ -14,6 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 use url::Url;
 
+use super::told_values::number_of;
 use crate::app::{App, Secret};
 use crate::auth::request::{Query, string_to_sign};
 use crate::http::unix_seconds;
@@ -237,6 +238,13 @@ impl Remote {
         Self::at(url, ("--admin", ADMIN_HERE), Pass::Token(token))
     }
 
+    /// A server that is not there.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        let app = GivenApp::new("1", "app-key", "app-secret");
+        Self::at("http://127.0.0.1:9", ("--url", HERE), Pass::Signed(app)).unwrap()
+    }
+
     fn at(url: &str, (named_by, such_as): (&str, &str), pass: Pass) -> Result<Self, RemoteFailure> {
         let base =
             Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
@@ -294,9 +302,11 @@ impl Remote {
             of_page.extend(pairs);
             of_page.extend(after.as_deref().map(|after| ("after", after)));
             let mut page = self.get(path, &of_page)?;
-            if let Some(items) = page.get_mut("items").and_then(Json::as_array_mut) {
-                all.append(items);
-            }
+            let Some(items) = page.get_mut("items").and_then(Json::as_array_mut) else {
+                let told = format!("{} answered no list, so it may be no admin listener", self.place());
+                return Err(RemoteFailure::not_done(told));
+            };
+            all.append(items);
             silent = page["silent"].as_array().cloned().unwrap_or(silent);
             after = page["next"].as_str().map(str::to_owned);
             if after.is_none() {
@@ -456,7 +466,7 @@ pub(super) fn told_status(status: u16, body: &str) -> u16 {
     let read: Option<serde_json::Map<String, Json>> = serde_json::from_str(body).ok();
     // Nothing else that is answered has these two members and no others.
     let refusal = read.filter(|members| members.len() == 2 && members.contains_key("error"));
-    let code = refusal.and_then(|members| members.get("code")?.as_u64()?.try_into().ok());
+    let code = refusal.and_then(|members| number_of(members.get("code")?)?.try_into().ok());
     code.filter(|code| (400..600).contains(code)).unwrap_or(status)
 }
 
@@ -693,6 +703,7 @@ mod tests {
             ("{\"error\":\"The secret authentication failed\",\"code\":401}", 401),
             ("{\"error\":\"The app 9999 could not be found.\",\"code\":404}", 404),
             ("{\"error\":\"The event data should be less than 100 KB.\",\"code\":413}", 413),
+            ("{\"error\":\"Unauthorized\",\"code\":\"401\"}", 401),
         ] {
             assert_eq!(told_status(200, body), status, "{body}");
         }

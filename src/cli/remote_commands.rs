@@ -6,16 +6,16 @@ use std::io::Read;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
-use super::audience::{WhoIsThere, state_of};
+use super::audience::WhoIsThere;
 use super::channels::{ChannelsArguments, run_channels};
 use super::doctor::{DoctorArguments, run_doctor};
-use super::lines::{lines_or, members_of, silent_lines};
+use super::lines::{NotUnderstood, lines_or, members_of, silent_lines};
+use super::members::run_users;
 use super::remote::{
-    AdminArguments, BrokerArguments, Remote, RemoteFailure, WORDLESS, count, harmless, json_line, path_of,
+    AdminArguments, BrokerArguments, Remote, RemoteFailure, count, harmless, json_line, path_of,
 };
 use super::signed_things::{SignAction, WhyAction, run_sign, run_why};
 use super::tail::{TailArguments, run_tail};
-use crate::protocol::ChannelType;
 
 /// Bytes that are read of standard input, as no broker takes more in one event.
 const INPUT_BYTES: u64 = 16 * 1024 * 1024;
@@ -134,7 +134,7 @@ pub(super) fn run_remote(command: &RemoteCommand) -> Result<(String, bool), Remo
             trigger(broker, channel, event, &data, except.as_deref()).map(done)
         }
         RemoteCommand::Channels(arguments) => run_channels(arguments).map(done),
-        RemoteCommand::Users { broker, channel } => users(broker, channel).map(done),
+        RemoteCommand::Users { broker, channel } => run_users(broker, channel).map(done),
         RemoteCommand::Terminate { broker, user_id } => {
             let remote = Remote::broker(broker)?;
             let path = remote.app_path(&["users", user_id, "terminate_connections"]);
@@ -177,40 +177,6 @@ fn trigger(
     Ok(format!("sent {} to {}: {}\n", harmless(event), harmless(channel), audience.sentence(channel)))
 }
 
-fn users(broker: &BrokerArguments, channel: &str) -> Result<String, RemoteFailure> {
-    let remote = Remote::broker(broker)?;
-    let asked = remote.get(&remote.app_path(&["channels", channel, "users"]), &[]);
-    let answer = match asked {
-        Ok(answer) => answer,
-        // Reverb refuses without a word where nobody is subscribed.
-        Err(failure) if failure.told.ends_with(WORDLESS) && ChannelType::of(channel).is_presence() => {
-            match state_of(&remote, channel) {
-                Ok(found) if found["occupied"] == false => json!({ "users": [] }),
-                _ => return Err(failure),
-            }
-        }
-        Err(failure) => return Err(of_members(channel, failure)),
-    };
-    if broker.json {
-        return Ok(format!("{}\n", json_line(&answer)));
-    }
-    let users = answer["users"].as_array().into_iter().flatten();
-    let lines: Vec<String> = users.filter_map(|user| user["id"].as_str().map(harmless)).collect();
-    if lines.is_empty() {
-        let audience = WhoIsThere::of(&remote, channel);
-        return Ok(format!("{}\n", audience.sentence(channel)));
-    }
-    Ok(lines_or(lines, ""))
-}
-
-/// Why there are no members to show, where the name says it.
-fn of_members(channel: &str, mut failure: RemoteFailure) -> RemoteFailure {
-    if failure.told.ends_with(WORDLESS) && !ChannelType::of(channel).is_presence() {
-        failure.told += "; only presence channels have members";
-    }
-    failure
-}
-
 fn connections(
     admin: &AdminArguments,
     socket_id: Option<&str>,
@@ -219,15 +185,13 @@ fn connections(
     let (remote, app) = (Remote::admin(&admin.place)?, admin.app_id()?);
     let below = |rest: &[&str]| path_of(&["console", "api", "apps", &app, "connections"], rest);
     let Some(socket_id) = socket_id else {
-        let (mut all, silent) = remote.list(&below(&[]), &[])?;
-        all.retain(|item| item["socket_id"].is_string());
+        let (all, silent) = remote.list(&below(&[]), &[])?;
         if admin.json {
             let ids: Vec<&Json> = all.iter().map(|item| &item["socket_id"]).collect();
             let told = json!({ "connections": ids, "silent": silent });
             return Ok(format!("{}\n", json_line(&told)));
         }
-        let lines = all.iter().map(connection_line).collect();
-        return Ok(lines_or(lines, "nobody is connected") + &silent_lines(&silent));
+        return Ok(connection_lines(&all) + &silent_lines(&silent));
     };
     if close {
         let answer = remote.post(&below(&[socket_id, "close"]), &json!({}))?;
@@ -238,11 +202,24 @@ fn connections(
     Ok(if admin.json { format!("{}\n", json_line(&found)) } else { members_of(&found) })
 }
 
+/// The connections of a list, a line each.
+fn connection_lines(all: &[Json]) -> String {
+    let (mut lines, mut not_understood) = (Vec::new(), NotUnderstood::default());
+    for item in all {
+        match connection_line(item) {
+            Some(line) => lines.push(line),
+            None => not_understood.add(item),
+        }
+    }
+    lines.extend(not_understood.line());
+    lines_or(lines, "nobody is connected")
+}
+
 /// A connection in a list, with its node where there are several.
-fn connection_line(item: &Json) -> String {
+fn connection_line(item: &Json) -> Option<String> {
     let shown = |name: &str| item[name].as_str().map(harmless);
-    let id = shown("socket_id").unwrap_or_default();
-    shown("node_name").map_or_else(|| id.clone(), |node| format!("{id}  {node}"))
+    let id = shown("socket_id")?;
+    Some(shown("node_name").map_or_else(|| id.clone(), |node| format!("{id}  {node}")))
 }
 
 /// What webhooks were sent last, as the admin listener remembers it.
@@ -299,7 +276,8 @@ mod tests {
                 "    attempt 2: 1 event, refused in 1 ms, by b",
             ]
         );
-        assert_eq!(connection_line(&json!({ "socket_id": "1.2", "node_name": "b" })), "1.2  b");
-        assert_eq!(connection_line(&json!({ "socket_id": "1.2" })), "1.2");
+        let all = [json!({ "socket_id": "1.2", "node_name": "b" }), json!({ "socket_id": "3.4" }), json!(5)];
+        assert_eq!(connection_lines(&all), "1.2  b\n3.4\n(1 is not understood: 5)\n");
+        assert_eq!(connection_lines(&[]), "nobody is connected\n");
     }
 }
