@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::check::Check;
 use super::finding::{CheckOutcome, Finding};
 use super::visit::Visit;
+use crate::cli::told_values::number_of;
 
 pub(super) const CHECK: Check = Check {
     name: "capacity",
@@ -39,9 +40,16 @@ async fn ask(visit: &Visit) -> CheckOutcome {
 }
 
 fn judge(tried: &str, connections: &Json) -> Finding {
-    let count = connections["count"].as_u64().unwrap_or_default();
-    let Some(limit) = connections["limit"].as_u64() else {
-        return Finding::ok(tried, format!("{count} now; there is no limit"));
+    let limit = &connections["limit"];
+    let (count, limit) = match (number_of(&connections["count"]), number_of(limit)) {
+        (Some(count), Some(limit)) => (count, limit),
+        (Some(count), None) if limit.is_null() => {
+            return Finding::ok(tried, format!("{count} now; there is no limit"));
+        }
+        _ => {
+            let came = format!("nothing that tells how many: {connections}");
+            return Finding::warning(tried, came, "see whether --admin is an admin listener of heliostat");
+        }
     };
     let came = format!("{limit}, of which {count} are taken");
     let change = "raise the limit of open files (LimitNOFILE= in a systemd unit, --ulimit nofile= of a container), and \
@@ -76,6 +84,11 @@ mod tests {
                 mark,
                 "{count} {limit:?}"
             );
+        }
+        for nothing in
+            [json!(null), json!({ "count": "many", "limit": 5 }), json!({ "count": 1, "limit": "few" })]
+        {
+            assert_eq!(judge("t", &nothing).mark, Mark::Warning, "{nothing}");
         }
     }
 }

@@ -65,7 +65,8 @@ async fn send(visit: &mut Visit) -> CheckOutcome {
 async fn next(conversation: &mut ClientConversation, event: &str) -> Result<String, String> {
     match conversation.hear_of(&[event]).await {
         Ok(HeardNext::Event(event)) => {
-            Ok(event.data["message"].as_str().unwrap_or("without a reason").to_owned())
+            let sentence = event.sentence();
+            Ok(if sentence.is_empty() { "without a reason".to_owned() } else { sentence })
         }
         Ok(HeardNext::Closed(Some((code, reason)))) => {
             Err(format!("it closed the connection with {code}: {reason}"))

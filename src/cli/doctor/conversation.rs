@@ -4,14 +4,17 @@ use serde_json::{Value as Json, json};
 
 use super::stream::UnheardError;
 use crate::cli::remote::GivenApp;
+use crate::cli::told_values::{number_of, text_of};
 use crate::cli::web_socket::{ClientSocket, SocketMessage};
 
 /// What the server says first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HeardGreeting {
     pub(super) socket_id: String,
-    /// Seconds after which a client pings; none if the server did not say.
+    /// Seconds after which a client pings; none if the server did not say, or not as a number.
     pub(super) activity_timeout: Option<u64>,
+    /// What came in another type than that of the protocol, as it came.
+    pub(super) mistyped: Vec<String>,
 }
 
 /// An event that came.
@@ -21,6 +24,27 @@ pub(super) struct HeardEvent {
     pub(super) channel: Option<String>,
     /// What was within the string, or the object that came in its place.
     pub(super) data: Json,
+}
+
+impl HeardEvent {
+    /// Whether it is that by which a server greets a client.
+    pub(super) fn is_greeting(&self) -> bool {
+        ["pusher:connection_established", "connection_established"].contains(&self.event.as_str())
+    }
+
+    /// The code of an error, if it has one.
+    pub(super) fn code(&self) -> Option<u16> {
+        number_of(&self.data["code"])?.try_into().ok()
+    }
+
+    /// The sentence of an error; empty if it has none.
+    pub(super) fn sentence(&self) -> String {
+        match (&self.data["message"], &self.data) {
+            (Json::String(text), _) | (Json::Null, Json::String(text)) => text.clone(),
+            (Json::Null, _) => String::new(),
+            (other, _) => other.to_string(),
+        }
+    }
 }
 
 /// What comes to a client.
@@ -130,11 +154,17 @@ pub(super) fn read_event(text: &str) -> Option<HeardEvent> {
     Some(HeardEvent { event: read["event"].as_str()?.to_owned(), channel, data })
 }
 
-/// The greeting, if the event is one.
+/// The greeting, if the event is one that clients can read.
 pub(super) fn read_greeting(event: &HeardEvent) -> Option<HeardGreeting> {
-    let is_one = ["pusher:connection_established", "connection_established"].contains(&event.event.as_str());
-    let socket_id = event.data["socket_id"].as_str().filter(|_| is_one)?.to_owned();
-    Some(HeardGreeting { socket_id, activity_timeout: event.data["activity_timeout"].as_u64() })
+    let [id, timeout] = ["socket_id", "activity_timeout"].map(|name| (name, &event.data[name]));
+    let socket_id = text_of(id.1).filter(|_| event.is_greeting())?;
+    let is_mistyped = [!id.1.is_string(), !(timeout.1.is_u64() || timeout.1.is_null())];
+    let mistyped = [id, timeout].into_iter().zip(is_mistyped).filter(|(_, is_mistyped)| *is_mistyped);
+    Some(HeardGreeting {
+        socket_id,
+        activity_timeout: number_of(timeout.1),
+        mistyped: mistyped.map(|((name, told), _)| format!("{name}: {told}")).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -146,11 +176,33 @@ mod tests {
         let greeting = |text: &str| read_greeting(&read_event(text).unwrap());
         let data = r#"{"socket_id":"1.2","activity_timeout":120}"#;
         let ours = json!({ "event": "pusher:connection_established", "data": data }).to_string();
-        let expected = HeardGreeting { socket_id: "1.2".into(), activity_timeout: Some(120) };
-        assert_eq!(greeting(&ours), Some(expected));
-        let object = r#"{"event":"pusher:connection_established","data":{"socket_id":"3.4"}}"#;
-        assert_eq!(greeting(object), Some(HeardGreeting { socket_id: "3.4".into(), activity_timeout: None }));
+        let expected =
+            HeardGreeting { socket_id: "1.2".into(), activity_timeout: Some(120), mistyped: Vec::new() };
+        assert_eq!(greeting(&ours), Some(expected.clone()));
+        let object = r#"{"event":"pusher:connection_established","data":{"socket_id":"1.2"}}"#;
+        assert_eq!(greeting(object), Some(HeardGreeting { activity_timeout: None, ..expected.clone() }));
+        let mistyped =
+            r#"{"event":"pusher:connection_established","data":{"socket_id":1.2,"activity_timeout":"120"}}"#;
+        let told = ["socket_id: 1.2", "activity_timeout: \"120\""].map(str::to_owned).to_vec();
+        assert_eq!(greeting(mistyped), Some(HeardGreeting { mistyped: told, ..expected }));
+        assert_eq!(greeting(r#"{"event":"pusher:connection_established","data":{"socket_id":[]}}"#), None);
         assert_eq!(greeting(r#"{"event":"pusher:error","data":{"code":4001}}"#), None);
         assert_eq!(read_event("hello"), None);
+    }
+
+    #[test]
+    fn errors_are_read_whatever_their_types_are() {
+        let read = |data: Json| {
+            let event = read_event(&json!({ "event": "pusher:error", "data": data }).to_string()).unwrap();
+            (event.code(), event.sentence())
+        };
+        for (data, code, sentence) in [
+            (json!({ "code": 4001, "message": "no app" }), Some(4001), "no app"),
+            (json!({ "code": "4001", "message": ["no", "app"] }), Some(4001), "[\"no\",\"app\"]"),
+            (json!({ "code": null }), None, ""),
+            (json!("no app"), None, "no app"),
+        ] {
+            assert_eq!(read(data), (code, sentence.to_owned()));
+        }
     }
 }

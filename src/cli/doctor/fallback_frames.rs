@@ -4,6 +4,8 @@
 
 use serde_json::Value as Json;
 
+use crate::cli::told_values::{number_of, text_of};
+
 /// The text around each frame of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FrameFormat {
@@ -59,7 +61,7 @@ fn session_frame(frame: &str) -> Option<SessionFrame> {
         "m" => Some(SessionFrame::Messages(vec![serde_json::from_str(rest).ok()?])),
         "c" => {
             let parts: Json = serde_json::from_str(rest).ok()?;
-            Some(SessionFrame::Closed(parts[0].as_u64()?, parts[1].as_str().unwrap_or_default().to_owned()))
+            Some(SessionFrame::Closed(number_of(&parts[0])?, text_of(&parts[1]).unwrap_or_default()))
         }
         _ => None,
     }
@@ -114,6 +116,7 @@ mod tests {
         let closed = |code, reason: &str| [SessionFrame::Closed(code, reason.to_owned())];
         assert_eq!(FrameFormat::Lines.frames("c[4001,\"no app\"]\n"), closed(4001, "no app"));
         assert_eq!(FrameFormat::Lines.frames("c[3000]\n"), closed(3000, ""));
+        assert_eq!(FrameFormat::Lines.frames("c[\"4001\",7]\n"), closed(4001, "7"));
         assert_eq!(FrameFormat::Lines.frames("c{}\n"), []);
     }
 }

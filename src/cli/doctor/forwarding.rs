@@ -11,6 +11,7 @@ use super::conversation::{ClientConversation, HeardGreeting, HeardNext, read_gre
 use super::finding::{CheckOutcome, Finding};
 use super::visit::Visit;
 use crate::cli::remote::{Remote, path_of};
+use crate::cli::told_values::truth_of;
 
 pub(super) const CHECK: Check = Check {
     name: "forwarding",
@@ -29,12 +30,17 @@ struct SeenArrival {
 }
 
 impl SeenArrival {
-    fn read(told: &Json) -> Self {
-        SeenArrival {
-            address: told["address"].as_str().and_then(|text| text.parse().ok()),
+    /// `None` if it is told of no connection, as heliostat tells of one.
+    fn read(told: &Json) -> Option<Self> {
+        let address = match &told["address"] {
+            Json::Null if told["socket_id"].is_string() => None,
+            address => Some(address.as_str()?.parse().ok()?),
+        };
+        Some(SeenArrival {
+            address,
             proxy: told["proxy"].as_str().map(str::to_owned),
-            tls: told["tls"] == true,
-        }
+            tls: truth_of(&told["tls"])?,
+        })
     }
 }
 
@@ -70,7 +76,9 @@ async fn seen(visit: &Visit, admin: &Remote) -> Result<(SocketAddr, SeenArrival)
     let greeting = greeting(&mut conversation).await?;
     let path = path_of(&["console", "api", "apps", &visit.app.id, "connections"], &[&greeting.socket_id]);
     let told = admin.fetch(&path, &[]).await.map_err(|failure| failure.told)?;
-    Ok((local, SeenArrival::read(&told)))
+    let seen = SeenArrival::read(&told);
+    let seen = seen.ok_or_else(|| format!("nothing that tells where a connection comes from: {told}"))?;
+    Ok((local, seen))
 }
 
 async fn greeting(conversation: &mut ClientConversation) -> Result<HeardGreeting, String> {
@@ -178,8 +186,15 @@ mod tests {
     use super::*;
 
     fn judged(local: &str, address: Option<&str>, proxy: Option<&str>) -> Finding {
-        let seen = SeenArrival::read(&json!({ "address": address, "proxy": proxy, "tls": true }));
-        of_address(local.parse().unwrap(), &seen)
+        let told = json!({ "socket_id": "1.2", "address": address, "proxy": proxy, "tls": true });
+        of_address(local.parse().unwrap(), &SeenArrival::read(&told).unwrap())
+    }
+
+    #[test]
+    fn what_tells_of_no_connection_is_none_that_came_by_a_socket_of_unix() {
+        for told in [json!({}), json!({ "address": 7, "tls": true }), json!({ "address": "1.2.3.4:5" })] {
+            assert_eq!(SeenArrival::read(&told), None, "{told}");
+        }
     }
 
     #[test]

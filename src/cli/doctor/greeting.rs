@@ -51,13 +51,11 @@ async fn come_in(visit: &Visit) -> Result<HeardNext, UnheardError> {
 
 /// Whether the server minds that the client named no page.
 fn wants_a_page(heard: &Result<HeardNext, UnheardError>) -> bool {
-    let minds = |code: u64, reason: &str| code == 4009 && reason.to_lowercase().contains("origin");
+    let minds =
+        |code: Option<u16>, reason: &str| code == Some(4009) && reason.to_lowercase().contains("origin");
     match heard {
-        Ok(HeardNext::Event(event)) => minds(
-            event.data["code"].as_u64().unwrap_or_default(),
-            event.data["message"].as_str().unwrap_or_default(),
-        ),
-        Ok(HeardNext::Closed(Some((code, reason)))) => minds(u64::from(*code), reason),
+        Ok(HeardNext::Event(event)) => minds(event.code(), &event.sentence()),
+        Ok(HeardNext::Closed(Some((code, reason)))) => minds(Some(*code), reason),
         _ => false,
     }
 }
@@ -96,12 +94,15 @@ fn judge(
                 return (judge_greeting(tried, &greeting, took), Some(greeting));
             }
             if event.event == "pusher:error" {
-                let code = event.data["code"].as_u64().and_then(|code| u16::try_from(code).ok());
-                let message = event.data["message"].as_str().unwrap_or_default();
-                return code.map_or_else(
+                let message = event.sentence();
+                return event.code().map_or_else(
                     || (Finding::fault(tried, format!("pusher:error: {message}"), SEE_THE_LOG), None),
-                    |code| refused("pusher:error", code, message),
+                    |code| refused("pusher:error", code, &message),
                 );
+            }
+            if event.is_greeting() {
+                let came = format!("a greeting without a socket id: {}", event.data);
+                return (Finding::fault(tried, came, "this is an error of the server"), None);
             }
             let came = format!("{} instead of pusher:connection_established", event.event);
             (Finding::fault(tried, came, another_server()), None)
@@ -133,27 +134,33 @@ fn another_server() -> &'static str {
 }
 
 fn judge_greeting(tried: &str, greeting: &HeardGreeting, took: Duration) -> Finding {
-    let HeardGreeting { socket_id, activity_timeout } = greeting;
+    let HeardGreeting { socket_id, activity_timeout, mistyped } = greeting;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !socket_id.split_once('.').is_some_and(|(one, other)| digits(one) && digits(other)) {
         let change = "server libraries sign nothing for it, they want digits, a dot and digits: this is an error of the server";
         return Finding::fault(tried, format!("the socket id is {socket_id:?}"), change);
     }
     let millis = took.as_millis();
-    match activity_timeout {
-        None | Some(0) => {
-            let change = "pusher-js gives up on such a greeting, which is that of old protocols: have the proxy pass the query \
-                          on as it comes, which asks for the newest (?protocol=7&…); otherwise it is an error of the server";
-            Finding::fault(tried, "the greeting has no activity_timeout", change)
-        }
-        Some(seconds) => Finding::ok(
-            tried,
-            format!(
-                "it knows the key and let the client in after {millis} ms, as {socket_id}; clients ping after {seconds} s of \
-                 silence"
-            ),
-        ),
+    let Some(seconds) = activity_timeout.filter(|seconds| *seconds > 0) else {
+        let change = "pusher-js gives up on such a greeting, which is that of old protocols: have the proxy pass the query \
+                      on as it comes, which asks for the newest (?protocol=7&…); otherwise it is an error of the server";
+        let instead =
+            if mistyped.is_empty() { String::new() } else { format!(", but {}", mistyped.join(", ")) };
+        return Finding::fault(tried, format!("the greeting has no activity_timeout{instead}"), change);
+    };
+    let came = format!(
+        "it knows the key and let the client in after {millis} ms, as {socket_id}; clients ping after {seconds} s of silence"
+    );
+    if mistyped.is_empty() {
+        return Finding::ok(tried, came);
     }
+    let change = "clients in typed languages do not read such a greeting, in which socket_id is a text and activity_timeout a \
+                  number: this is an error of the server";
+    Finding::warning(
+        tried,
+        format!("{came}; of another type than the protocol's: {}", mistyped.join(", ")),
+        change,
+    )
 }
 
 const SEE_THE_LOG: &str = "see the log of the server, which says why";
@@ -235,6 +242,24 @@ mod tests {
         for data in [json!({ "socket_id": "1.2" }), json!({ "socket_id": "abc", "activity_timeout": 30 })] {
             assert_eq!(judged(event(established, data)).0.mark, Mark::Fault);
         }
+    }
+
+    #[test]
+    fn a_greeting_in_other_types_is_taken_where_it_can_be_and_told_of() {
+        let established = "pusher:connection_established";
+        let (finding, greeting) =
+            judged(event(established, json!({ "socket_id": "1.2", "activity_timeout": "120" })));
+        assert_eq!((finding.mark, greeting.unwrap().activity_timeout), (Mark::Warning, Some(120)));
+        assert!(finding.came.ends_with("of another type than the protocol's: activity_timeout: \"120\""));
+        let (finding, _) =
+            judged(event(established, json!({ "socket_id": "1.2", "activity_timeout": "soon" })));
+        assert_eq!(finding.came, "the greeting has no activity_timeout, but activity_timeout: \"soon\"");
+        let (finding, greeting) = judged(event(established, json!({ "socket_id": [1] })));
+        assert_eq!((finding.mark, greeting), (Mark::Fault, None));
+        assert_eq!(finding.came, "a greeting without a socket id: {\"socket_id\":[1]}");
+        let (finding, _) = judged(event("pusher:error", json!({ "code": "4001", "message": "no" })));
+        assert_eq!(finding.came, "pusher:error 4001: no");
+        assert!(finding.change.unwrap().contains("no app there has this key"));
     }
 
     #[test]

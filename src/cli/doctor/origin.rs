@@ -41,7 +41,7 @@ fn judge(origin: &str, is_let_in: bool, heard: Result<HeardNext, String>) -> Fin
             return Finding::ok(tried, "it was let in");
         }
         Ok(HeardNext::Event(event)) => {
-            format!("{} {}", event.event, event.data["message"].as_str().unwrap_or_default())
+            format!("{} {}", event.event, event.sentence())
         }
         Ok(HeardNext::Closed(Some((code, reason)))) => format!("closed with {code}: {reason}"),
         Ok(_) => "the end of the connection".to_owned(),

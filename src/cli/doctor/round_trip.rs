@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::check::Check;
-use super::conversation::{ClientConversation, HeardNext};
+use super::conversation::{ClientConversation, HeardGreeting, HeardNext, read_greeting};
 use super::finding::{CheckOutcome, Finding};
 use super::greeting::what_code_wants;
 use super::place::CheckedPlace;
 use super::refusal::{JudgedAnswer, read_status};
 use super::stream::UnheardError;
 use super::visit::Visit;
+use crate::cli::told_values::text_of;
 
 pub(super) const CHECK: Check = Check {
     name: "round trip",
@@ -103,13 +104,10 @@ async fn subscribe(visit: &Visit) -> Result<ClientConversation, Finding> {
     };
     let mut conversation = visit.converse().await.map_err(failed)?;
     let first = conversation.hear_of(&["pusher:connection_established", "pusher:error"]).await;
-    let socket_id = match first.map_err(failed)? {
-        HeardNext::Event(event) if event.event == "pusher:connection_established" => {
-            event.data["socket_id"].as_str().unwrap_or_default().to_owned()
-        }
-        // One client was let in before, and this one was not: the code says why.
-        other => return Err(not_let_in(&visit.sockets, &other)),
-    };
+    let first = first.map_err(failed)?;
+    let greeting = if let HeardNext::Event(event) = &first { read_greeting(event) } else { None };
+    // One client was let in before, and this one was not: the code says why.
+    let HeardGreeting { socket_id, .. } = greeting.ok_or_else(|| not_let_in(&visit.sockets, &first))?;
     let answer = conversation.subscribe(&visit.app, &socket_id, &visit.channel).await.map_err(failed)?;
     match &answer {
         HeardNext::Event(event) if event.event == "pusher_internal:subscription_succeeded" => {
@@ -121,14 +119,12 @@ async fn subscribe(visit: &Visit) -> Result<ClientConversation, Finding> {
 
 fn not_let_in(place: &CheckedPlace, heard: &HeardNext) -> Finding {
     let (code, reason) = match heard {
-        HeardNext::Event(event) => {
-            (event.data["code"].as_u64(), event.data["message"].as_str().unwrap_or_default())
-        }
-        HeardNext::Closed(Some((code, reason))) => (Some(u64::from(*code)), reason.as_str()),
-        _ => (None, ""),
+        HeardNext::Event(event) => (event.code(), event.sentence()),
+        HeardNext::Closed(Some((code, reason))) => (Some(*code), reason.clone()),
+        _ => (None, String::new()),
     };
-    let change = match code.and_then(|code| u16::try_from(code).ok()) {
-        Some(code) => what_code_wants(place, code, reason),
+    let change = match code {
+        Some(code) => what_code_wants(place, code, &reason),
         None => "see the log of the server: it let one client in, and not the next".to_owned(),
     };
     Finding::fault("a further client, for a subscription", what_came(heard), change)
@@ -146,9 +142,10 @@ fn what_came(heard: &HeardNext) -> String {
         |what: String, words: &str| if words.is_empty() { what } else { format!("{what}: {words}") };
     match heard {
         HeardNext::Event(event) => {
-            let code = event.data["code"].as_u64().map(|code| code.to_string());
-            let told = ["message", "error", "cause"].iter().filter_map(|name| event.data[*name].as_str());
-            let words: Vec<&str> = code.as_deref().into_iter().chain(told).collect();
+            let code = text_of(&event.data["code"]);
+            let beside = ["error", "cause"].iter().filter_map(|name| text_of(&event.data[*name]));
+            let told = [event.sentence()].into_iter().chain(beside).filter(|words| !words.is_empty());
+            let words: Vec<String> = code.into_iter().chain(told).collect();
             with_words(event.event.clone(), &words.join(" "))
         }
         HeardNext::Closed(Some((code, reason))) => {
