@@ -1,5 +1,5 @@
 //! Names of clients of the process that this one succeeds: those that it has left to this one, and what it is asked for; and
-//! those of this one, for the process that succeeds it.
+//! those of this one, for the process that succeeds it, with those whose clients have not come while this one was there.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tracing::debug;
 
-use crate::channel::{ChannelVersion, HistoryPosition};
 use crate::protocol::{ChannelName, SocketId};
 use crate::recovery::{Arrived, ClientName, NameKey, NameNote, NoteNumber, TakenName};
 
@@ -75,6 +74,13 @@ impl HandedNames {
         }
     }
 
+    /// Takes out all of them.
+    fn take_all(&self) -> impl Iterator<Item = (NoteNumber, AppIndex, NameNote)> + use<> {
+        let left = std::mem::take(&mut *self.0.lock()).by_number;
+        left.into_iter()
+            .filter_map(|(number, (app, note))| Some((number, app, NameNote::decode(&note).ok()?)))
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.0.lock().by_number.len()
@@ -118,26 +124,45 @@ impl Hub {
     }
 
     /// What is known of the names of all clients, for the process that succeeds this one: all connections have ended, or are about to.
+    /// Those come last whose clients have not come while this one was there.
     pub(crate) fn names_to_leave(&self) -> impl Iterator<Item = (Arc<str>, HandedOver)> + '_ {
         let names = self.names.table.lock().to_hand_over();
-        let apps: HashMap<AppIndex, Arc<AppState>> =
-            self.apps().iter().map(|app| (app.index(), Arc::clone(app))).collect();
-        names.into_iter().filter_map(move |key| {
+        let apps: Arc<HashMap<AppIndex, Arc<AppState>>> =
+            Arc::new(self.apps().iter().map(|app| (app.index(), Arc::clone(app))).collect());
+        let of_before = Arc::clone(&apps);
+        let own = names.into_iter().filter_map(move |key| {
             let app = apps.get(&key.app)?;
             let (note, _) = self.give_up_name(app, &key)?;
             let number = NoteNumber::of_name(app.id(), &key.key, &key.name);
             Some((Arc::clone(app.shared_id()), HandedOver::Name { number, note }))
-        })
+        });
+        let left = std::iter::once_with(|| self.names.handed.take_all()).flatten();
+        own.chain(left.filter_map(move |(number, app, note)| {
+            let app = of_before.get(&app)?;
+            let note = self.hand_on(app, note)?;
+            Some((Arc::clone(app.shared_id()), HandedOver::Name { number, note }))
+        }))
     }
 
     fn give_up_name(&self, app: &AppState, key: &NameKey<AppIndex>) -> Option<(Bytes, Option<SocketId>)> {
-        let run = self.history_epoch();
-        let place_of = |_: &ChannelName, version: ChannelVersion| {
-            Some(HistoryPosition { epoch: run, number: version.number() })
-        };
-        let given =
-            self.names.table.lock().hand_over(key, self.node_id(), place_of, &app.clock().name_times());
-        given.map(|(note, holder)| (note.encode(), holder))
+        let left = self.names.handed.take(|| NoteNumber::of_name(app.id(), &key.key, &key.name));
+        let (me, now) = ((self.node_id(), self.history_epoch()), app.clock().name_times());
+        let version_of = |channel: &ChannelName, place| app.version_of(channel, place);
+        let mut table = self.names.table.lock();
+        if table.has(key) {
+            // Whoever has come is known better here than by what was left of it.
+            let (note, holder) = table.hand_over(key, me, version_of, &now)?;
+            return Some((note.encode(), holder));
+        }
+        drop(table);
+        Some((self.hand_on(app, left?)?, None))
+    }
+
+    /// What the process before has left of a name whose client has not come, for the process that succeeds this one.
+    fn hand_on(&self, app: &AppState, note: NameNote) -> Option<Bytes> {
+        let (me, now) = ((self.node_id(), self.history_epoch()), app.clock().name_times());
+        let version_of = |channel: &ChannelName, place| app.version_of(channel, place);
+        Some(note.handed_on(self.recovery().retention, me, version_of, &now)?.encode())
     }
 
     /// The process before has left a name to this one.

@@ -399,6 +399,27 @@ impl Cursors {
         });
         note.cursors = noted.collect();
     }
+
+    /// What the process that succeeds this one is told, as places of this run: it knows no others. `version_of` gives the version
+    /// of this process that a place of the one before stands for; what it does not know is not told.
+    pub(super) fn handed_over(
+        &mut self,
+        (me, run): (NodeId, u64),
+        mut version_of: impl FnMut(&ChannelName, HistoryPosition) -> Option<ChannelVersion>,
+        now: &NameTimes,
+    ) -> NameNote {
+        for (channel, cursor) in &mut self.channels {
+            if let Some(ReceivedPlace::Elsewhere(place)) = cursor.received {
+                cursor.received = version_of(channel, place).map(ReceivedPlace::Here);
+            }
+        }
+        let place_of = |_: &ChannelName, version: ChannelVersion| {
+            Some(HistoryPosition { epoch: run, number: version.number() })
+        };
+        let mut note = NameNote { taken_ms: now.ms, written_ms: now.ms, ..NameNote::nothing(me) };
+        self.fill(&mut note, place_of, now);
+        note
+    }
 }
 
 impl Drop for Cursors {

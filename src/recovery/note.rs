@@ -151,7 +151,8 @@ impl NameNote {
         note
     }
 
-    fn nothing(node: NodeId) -> NameNote {
+    /// What a node tells of a name that it knows nothing of.
+    pub(super) fn nothing(node: NodeId) -> NameNote {
         NameNote {
             node,
             turn: 0,

@@ -201,21 +201,24 @@ fn while_processes_take_turns_clients_with_names_and_readers_miss_nothing() {
     assert!(twice <= TABS * UPGRADES * 40, "{twice}");
 }
 
-/// Who has gone before the upgrade comes back after it, and so does one whose line died without a word while its connection was
-/// still there; the pages of a history go on.
+/// Who has gone before the upgrade comes back after it, or after the next one, and so does one whose line died without a word while its
+/// connection was still there; the pages of a history go on.
 ///
 /// Proves: recovery.
 #[test]
 fn who_was_away_finds_what_it_missed_at_the_new_process() {
     let Some(target) = broker("") else { return };
-    let (gone, here) = (fresh_name(), fresh_name());
+    let (gone, here, gone_for_long) = (fresh_name(), fresh_name(), fresh_name());
     let (mut tab, resumed) = Tab::open(&target, &gone, "news");
     assert_eq!(resumed, incomplete());
     let (mut other, _) = Tab::open(&target, &here, "news");
+    let (mut absent, _) = Tab::open(&target, &gone_for_long, "news");
     target.publish("news", "e", "1");
     tab.echo_all(Some("1"));
     other.echo_all(Some("1"));
+    absent.echo_all(Some("1"));
     tab.cut();
+    absent.cut();
     target.publish("news", "e", "2");
     let page = |after: Option<&str>| {
         let mut request = target.get("/channels/news/history");
@@ -250,6 +253,9 @@ fn who_was_away_finds_what_it_missed_at_the_new_process() {
     target.publish("news", "e", "4");
     let (_tab, resumed) = Tab::open(&target, &gone, "news");
     assert_eq!(resumed, complete(&["4"]), "and it goes on here");
+    upgrade(&target);
+    let (_absent, resumed) = Tab::open(&target, &gone_for_long, "news");
+    assert_eq!(resumed, complete(&["2", "3", "4"]), "it was away for the whole life of a process");
 }
 
 /// What a reader is told of what it missed that comes with this id, if it comes with one, and the id that it has then.

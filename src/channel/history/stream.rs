@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::app::HistoryBounds;
-use crate::channel::ChannelVersion;
+use crate::channel::{ChannelVersion, HistoryPosition};
 use crate::protocol::Frame;
 
 use super::{Dropped, History, KeptEvent, LossReason, LostEvent, LostUnnumbered};
@@ -160,6 +160,24 @@ impl History {
         let next = behind.filter_map(|event| event.number).min();
         let number = next.map_or(stream.reached, |next| stream.reached.min(next.saturating_sub(1)));
         Some((StreamNumber { epoch: stream.epoch, number }, is_all))
+    }
+
+    /// Up to which version somebody has received everything here who has received everything of the stream up to a place. What it has
+    /// received behind that, because the order here is another one, it does not know of. `None` if it has missed something that is
+    /// not here, or that is not known.
+    pub(crate) fn version_of(
+        &self,
+        HistoryPosition { epoch, number }: HistoryPosition,
+    ) -> Option<ChannelVersion> {
+        let stream = self.stream.filter(|stream| stream.epoch == epoch)?;
+        if number < stream.floor || self.unnumbered.count > 0 {
+            return None;
+        }
+        let is_missed = |event: &KeptEvent| event.number.is_none_or(|of_event| of_event > number);
+        Some(match self.events.iter().position(is_missed) {
+            Some(first) => first.checked_sub(1).map_or(self.lost.version, |last| self.events[last].version),
+            None => self.newest().version,
+        })
     }
 }
 

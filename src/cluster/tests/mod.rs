@@ -4,6 +4,7 @@
 mod backends;
 mod events;
 mod handed_histories;
+mod handed_names;
 mod names;
 mod publishes;
 mod questions;

@@ -11,21 +11,25 @@ use bytes::Bytes;
 
 /// The peer of a connection that keeps the pings which it is sent.
 #[derive(Clone, Default)]
-struct PingedPeer {
+pub(super) struct PingedPeer {
     sent: Sent,
     pings: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Whether the last thing that it was sent was one.
+    ends_with_ping: Arc<Mutex<bool>>,
 }
 
 /// A connection whose client has a name.
-struct NamedPeer {
-    client: TestClient,
+pub(super) struct NamedPeer {
+    pub(super) client: TestClient,
     peer: PingedPeer,
 }
 
 impl Transport for PingedPeer {
     fn write(&self, outbox: &mut Outbox, _: &mut std::task::Context<'_>) -> io::Result<Written> {
         while let Some(frame) = outbox.pop() {
-            match frame.websocket().split_first() {
+            let start = frame.websocket().split_first();
+            *self.ends_with_ping.lock() = start.is_some_and(|(first, _)| *first == 0x89);
+            match start {
                 Some((0x89, ping)) => self.pings.lock().push(ping[1..].to_vec()),
                 _ => self.sent.0.lock().push(String::from_utf8_lossy(frame.json()).into_owned()),
             }
@@ -65,18 +69,18 @@ impl TestNode {
     }
 
     /// The same, subscribed to channels. Returns it when it has been told of each whether it has missed something.
-    fn comes(&self, name: usize, channels: &[&str]) -> NamedPeer {
+    pub(super) fn comes(&self, name: usize, channels: &[&str]) -> NamedPeer {
         let named = self.named(name);
         channels.iter().for_each(|channel| named.client.join(channel, None));
         until("it is told", || named.client.heard("pusher:resumed") >= channels.len());
         named
     }
 
-    fn counts(&self) -> NameCounts {
+    pub(super) fn counts(&self) -> NameCounts {
         self.hub.name_figures().names
     }
 
-    fn publish_to(&self, name: &str, texts: &[&str]) {
+    pub(super) fn publish_to(&self, name: &str, texts: &[&str]) {
         texts.iter().for_each(|text| self.publish_and_wait(name, text));
     }
 }
@@ -90,6 +94,14 @@ impl NamedPeer {
         });
     }
 
+    /// It returns what it is pinged with until there is nothing behind the last ping that it has returned.
+    pub(super) fn echoes_all(&self) {
+        until("it has said that it has received everything", || {
+            self.echoes();
+            *self.peer.ends_with_ping.lock() && self.peer.pings.lock().is_empty()
+        });
+    }
+
     /// It returns all that it is pinged with until its node has told so by its note: it has received a channel so far.
     fn echoes_until(&self, looks: &LocalAdapter, name: usize, what: impl Fn(&NameNote) -> bool) {
         until("what it has received is told", || {
@@ -99,7 +111,7 @@ impl NamedPeer {
     }
 
     /// Its line breaks, and its node knows it.
-    fn leaves(&self, channels: &[&str]) {
+    pub(super) fn leaves(&self, channels: &[&str]) {
         let subscriptions = channels.iter().map(|name| channel(name)).collect();
         self.client.do_with(move |worker, client| {
             worker.leave_name(client);
@@ -116,7 +128,7 @@ impl NamedPeer {
     }
 
     /// What it was told of channels: whether it has missed nothing.
-    fn is_complete(&self) -> Vec<bool> {
+    pub(super) fn is_complete(&self) -> Vec<bool> {
         let told = self.client.sent.0.lock();
         let resumed = told.iter().filter(|frame| frame.contains("pusher:resumed"));
         resumed.map(|frame| frame.contains(r#"\"complete\":true"#)).collect()

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::app::HistoryBounds;
 use crate::channel::{
-    Channel, ChannelVersion, History, HistoryPage, HistoryStart, KeptEvent, LostEvent, LostNumbers,
-    PageTerms, StreamNumber,
+    Channel, ChannelVersion, History, HistoryPage, HistoryPosition, HistoryStart, KeptEvent, LostEvent,
+    LostNumbers, PageTerms, StreamNumber,
 };
 use crate::hub::histories_elsewhere::time_of;
 use crate::hub::{Hub, KeptAs, StreamEvent, StreamPart};
@@ -154,6 +154,16 @@ impl AppState {
         version: ChannelVersion,
     ) -> Option<(StreamNumber, bool)> {
         self.channels.get(channel)?.history()?.number_of(version)
+    }
+
+    /// Up to which version somebody has received everything of a channel who has received everything up to a place of the process
+    /// before; none if it is not known, or something is lost.
+    pub(in crate::hub) fn version_of(
+        &self,
+        channel: &ChannelName,
+        place: HistoryPosition,
+    ) -> Option<ChannelVersion> {
+        self.channels.get(channel)?.history()?.version_of(place)
     }
 
     /// A page of a part of a channel's stream, of which this node keeps nothing.

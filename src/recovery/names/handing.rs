@@ -2,11 +2,12 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::channel::{ChannelVersion, HistoryPosition, NodeId};
 use crate::protocol::{ChannelName, SocketId};
 
-use super::super::cursors::NameTimes;
+use super::super::cursors::{Cursors, NameTimes};
 use super::super::note::NameNote;
 use super::{Arrived, ClientNameTable, NameKey, NameState};
 
@@ -15,41 +16,33 @@ where
     A: Clone + Eq + Hash,
     G: Copy + Eq + Hash,
 {
-    /// All names that may be handed over. Those that several clients have begin anew.
+    /// All names. Those that several clients have are not handed over: they begin anew.
     pub(crate) fn to_hand_over(&self) -> Vec<Arc<NameKey<A>>> {
-        let is_one = |state: &NameState<C>| !matches!(state, NameState::Shared(..));
-        let names = self.names.iter().filter(|(_, entry)| is_one(&entry.state));
-        names.map(|(key, _)| Arc::clone(key)).collect()
+        self.names.keys().cloned().collect()
     }
 
-    /// Hands a name over, and forgets it: what is to be told of it, and the connection that holds it, which is to end. `place_of`
-    /// gives the place of a version of this process as the other one understands it.
+    /// Hands a name over, and forgets it: what is to be told of it, and the connection that holds it, which is to end. `me` is this
+    /// process and its run, and `version_of` gives the version of it that a place of the process before stands for.
     pub(crate) fn hand_over(
         &mut self,
         key: &NameKey<A>,
-        me: NodeId,
-        place_of: impl FnMut(&ChannelName, ChannelVersion) -> Option<HistoryPosition>,
+        me: (NodeId, u64),
+        version_of: impl FnMut(&ChannelName, HistoryPosition) -> Option<ChannelVersion>,
         now: &NameTimes,
     ) -> Option<(NameNote, Option<C>)> {
         let entry = self.names.get(key)?;
-        if let NameState::Shared(..) = entry.state {
-            return None;
-        }
-        let mut note = NameNote {
-            node: me,
-            turn: 0,
-            is_held: matches!(entry.state, NameState::Held(_)),
-            taken_ms: now.ms,
-            written_ms: now.ms,
-            user: None,
-            takeovers_ms: Vec::new(),
-            shared_until_ms: None,
-            sockets: Vec::new(),
-            epoch: 0,
-            cursors: Vec::new(),
+        let is_held = match entry.state {
+            NameState::Held(_) => true,
+            NameState::Left(..) => false,
+            NameState::Shared(..) => return None,
         };
-        entry.cursors.lock().fill(&mut note, place_of, now);
-        Some((note, self.let_go(key)))
+        let note = entry.cursors.lock().handed_over(me, version_of, now);
+        Some((NameNote { is_held, ..note }, self.let_go(key)))
+    }
+
+    /// Whether there is such a name.
+    pub(crate) fn has(&self, key: &NameKey<A>) -> bool {
+        self.names.contains_key(key)
     }
 
     /// A connection comes with a name of which another process has told this.
@@ -71,9 +64,30 @@ where
     }
 }
 
+impl NameNote {
+    /// What the process before has told of a name whose client has not come to this one, for the process that succeeds this one, with
+    /// what is left of its time. Nothing, if nothing of it is of use any more. The rest is as with a name of this process.
+    pub(crate) fn handed_on(
+        mut self,
+        retention: Duration,
+        me: (NodeId, u64),
+        version_of: impl FnMut(&ChannelName, HistoryPosition) -> Option<ChannelVersion>,
+        now: &NameTimes,
+    ) -> Option<NameNote> {
+        for cursor in &mut self.cursors {
+            // Who was there when it was told has left with that process.
+            cursor.left_ms.get_or_insert(self.written_ms);
+        }
+        let mut cursors = Cursors::of_address(retention, &Arc::default(), Arc::default());
+        cursors.take_from(&self, now);
+        let note = cursors.handed_over(me, version_of, now);
+        (!note.cursors.is_empty()).then_some(note)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
     use crate::recovery::{ClientName, NameBounds, NameHold, ReceivedPlace};
@@ -125,11 +139,8 @@ mod tests {
         let _held = receives(&mut before, 2, 7, &times(start, 0));
         before.leave(&left, (times(start, 10).node, times(start, 10).app));
         assert_eq!(before.to_hand_over().len(), 2);
-        let place_of = |_: &ChannelName, version: ChannelVersion| {
-            Some(HistoryPosition { epoch: 9, number: version.number() })
-        };
         let now = times(start, 20);
-        let mut handed = |n| before.hand_over(&key(n), NodeId::new(3), place_of, &now);
+        let mut handed = |n| before.hand_over(&key(n), (NodeId::new(3), 9), |_, _| None, &now);
         let ((first, none), (second, holder)) = (handed(1).unwrap(), handed(2).unwrap());
         assert_eq!((none, holder), (None, Some(2)));
         assert!(handed(1).is_none(), "it is forgotten");
@@ -152,14 +163,71 @@ mod tests {
         assert_eq!(after.cursor_bytes().cursors(), 0, "who is terminated finds nothing");
     }
 
+    /// The places of this run are those versions of the process that hands over; of others it knows nothing.
+    fn known(run: u64) -> impl Fn(&ChannelName, HistoryPosition) -> Option<ChannelVersion> {
+        move |_, place| (place.epoch == run).then(|| ChannelVersion::new(place.number + 100))
+    }
+
+    #[test]
+    fn a_name_that_has_not_come_is_handed_on_with_places_of_who_hands_it_on_and_what_is_left_of_its_time() {
+        let start = Instant::now();
+        let mut before = Table::new(BOUNDS);
+        let left = receives(&mut before, 1, 5, &times(start, 0));
+        let _held = receives(&mut before, 2, 7, &times(start, 0));
+        before.leave(&left, (times(start, 10).node, times(start, 10).app));
+        let mut handed =
+            |n| before.hand_over(&key(n), (NodeId::new(3), 9), |_, _| None, &times(start, 20)).unwrap().0;
+        let notes = [handed(1), handed(2)];
+        let handed_on = |note: &NameNote, run, seconds| {
+            let me = (NodeId::new(4), 77);
+            note.clone().handed_on(BOUNDS.retention, me, known(run), &times(start, seconds))
+        };
+        let wanted = |n: u8, note: &NameNote, seconds| {
+            let (note, mut table) = (NameNote::decode(&note.encode()).unwrap(), Table::new(BOUNDS));
+            let now = times(start, seconds);
+            let id = u32::from(n) + 10;
+            let hold = table.arrive_handed(key(n), (id, socket(id)), None, &note, &now).hold.unwrap();
+            let cursors = hold.cursors.lock();
+            assert_eq!(cursors.sockets(), [socket(u32::from(n)), socket(id)]);
+            assert_eq!(cursors.user().map(|user| &**user), Some("ann"));
+            cursors.wanted_by(hold.number, &channel(), None, now.app)
+        };
+        let at = |number| Some(ReceivedPlace::Elsewhere(HistoryPosition { epoch: 77, number }));
+        // One has left after ten seconds, the other one with the first process, after twenty.
+        for (n, note, number, left) in [(1, &notes[0], 105, 10), (2, &notes[1], 107, 20)] {
+            let once = handed_on(note, 9, 200).unwrap();
+            assert_eq!(wanted(n, &once, 299 + left), at(number));
+            assert_eq!(wanted(n, &once, 301 + left), None, "its time does not begin anew");
+            assert!(handed_on(note, 9, 301 + left).is_none(), "it is over");
+            assert!(handed_on(note, 8, 200).is_none(), "its place is not known");
+        }
+    }
+
+    #[test]
+    fn who_has_come_and_not_subscribed_to_all_again_is_handed_over_with_the_rest() {
+        let start = Instant::now();
+        let now = times(start, 0);
+        let (mut before, mut after) = (Table::new(BOUNDS), Table::new(BOUNDS));
+        receives(&mut before, 1, 5, &now);
+        let (note, _) = before.hand_over(&key(1), (NodeId::new(3), 9), |_, _| None, &now).unwrap();
+        let hold = after.arrive_handed(key(1), (9, socket(9)), None, &note, &now).hold.unwrap();
+        let other = ChannelName::parse("b", 164).unwrap();
+        let joined = hold.cursors.lock().joined(hold.number, &other, None, false).unwrap();
+        hold.cursors.lock().received(&other, joined, ChannelVersion::new(70));
+        let (note, _) = after.hand_over(&key(1), (NodeId::new(4), 77), known(9), &now).unwrap();
+        let mut cursors: Vec<_> =
+            note.cursors.iter().map(|cursor| (cursor.channel.as_str(), cursor.number)).collect();
+        cursors.sort_unstable();
+        assert_eq!((note.epoch, cursors), (77, vec![("a", 105), ("b", 70)]));
+    }
+
     #[test]
     fn who_has_come_already_keeps_what_is_known_of_it_here() {
         let start = Instant::now();
         let now = times(start, 0);
         let (mut before, mut after) = (Table::new(BOUNDS), Table::new(BOUNDS));
         receives(&mut before, 1, 5, &now);
-        let place_of = |_: &ChannelName, _| Some(HistoryPosition { epoch: 9, number: 5 });
-        let (note, _) = before.hand_over(&key(1), NodeId::new(3), place_of, &now).unwrap();
+        let (note, _) = before.hand_over(&key(1), (NodeId::new(3), 9), |_, _| None, &now).unwrap();
         let hold = receives(&mut after, 1, 70, &now);
         after.leave(&hold, (now.node, now.app));
         let hold = after.arrive_handed(key(1), (9, socket(9)), None, &note, &now).hold.unwrap();

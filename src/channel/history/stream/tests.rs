@@ -480,6 +480,7 @@ impl FollowedStream {
         self.last_version += 1;
         let terms = terms(self.last_version, self.now);
         let replay = self.history.replay(&since(ENGINE, behind), &terms).unwrap();
+        self.translate(behind, &terms, &replay);
         if !replay.complete {
             assert!(replay.events.is_empty());
             return;
@@ -491,6 +492,20 @@ impl FollowedStream {
         // Whoever comes from elsewhere has none of these.
         expected.extend(self.old.iter().chain(&self.alone));
         assert_eq!(got, expected, "behind {behind}, reached {reached}");
+    }
+
+    /// A version that stands for a place of the stream is as good as that: nobody is told more by it, and nothing is passed over.
+    fn translate(&self, number: u64, terms: &ReplayTerms, replay: &Replay) {
+        let version = self.history.version_of(HistoryPosition { epoch: ENGINE, number });
+        assert_eq!(version.is_some(), replay.complete, "behind {number}");
+        let Some(version) = version else { return };
+        let translated = self.history.replay(&since(RUN, version.number()), terms).unwrap();
+        assert!(translated.complete);
+        let got: BTreeSet<u64> = ids(&translated).into_iter().collect();
+        assert!(ids(replay).iter().all(|id| got.contains(id)), "behind {number}, as {version:?}");
+        if self.history.stream.is_some_and(|stream| !stream.is_mixed) {
+            assert_eq!(got.len(), replay.events.len(), "nothing comes twice");
+        }
     }
 
     /// Whoever has everything that was delivered up to a version has everything up to the number that it is put into.
