@@ -123,6 +123,14 @@ pub(crate) struct ClusterFigures {
     pub(crate) owed_bytes: usize,
 }
 
+impl ClusterFigures {
+    /// Words between the two processes of an upgrade that were dropped for want of room, or that one of the two does not understand.
+    pub(crate) fn dropped_words(&self) -> u64 {
+        let dropped = [Loss::OutgoingFull, Loss::InboxFull, Loss::NoRoom, Loss::Unreadable, Loss::Unknown];
+        dropped.iter().map(|loss| self.lost[*loss as usize]).sum()
+    }
+}
+
 /// A number of messages, and of their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::hub::{
-    AppState, ArrivedEvent, HandedEvents, HandedHistoryEvent, HandedOver, Hub, KeptAs, LiveEvent,
-    RememberedAs,
+    AppState, ArrivedEvent, HandedEvents, HandedHistoryEvent, HandedKind, HandedLoss, HandedOver, Hub,
+    KeptAs, LiveEvent, RememberedAs,
 };
 use crate::protocol::ChannelName;
 use crate::recovery::{ClientName, TakenName};
@@ -44,6 +44,7 @@ impl<A: Adapter> ClusterNode<A> {
         {
             // Something was not told, because there was no room for it or no time.
             hub.history_hole(app, channel);
+            hub.upgrades().lost(HandedLoss::History, 1);
         }
         match handed {
             HandedOver::Kept { channel, events, live: Some(live) } => {
@@ -54,7 +55,10 @@ impl<A: Adapter> ClusterNode<A> {
                 self.kept_before.put(app, kept.clone());
                 hub.take_over(app, handed);
             }
-            HandedOver::NameGiven { asked, note } => self.asked_names.told(asked, note.as_ref()),
+            HandedOver::NameGiven { asked, note } => {
+                hub.upgrades().taken(HandedKind::Name, usize::from(note.is_some()));
+                self.asked_names.told(asked, note.as_ref());
+            }
             handed => hub.take_over(app, handed),
         }
     }

@@ -12,7 +12,7 @@ use tracing::debug;
 use crate::protocol::{ChannelName, SocketId};
 use crate::recovery::{Arrived, ClientName, NameKey, NameNote, NoteNumber, TakenName};
 
-use super::{AddressGroup, AppIndex, AppState, HandedOver, Hub};
+use super::{AddressGroup, AppIndex, AppState, HandedKind, HandedLoss, HandedOver, Hub};
 
 /// What the process before has left, name by name, until the client comes.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ struct LeftNames {
 }
 
 impl HandedNames {
-    /// Keeps one, if there is room in so many bytes.
+    /// Keeps one, if there is room in so many bytes. Returns whether there is.
     fn put(
         &self,
         number: NoteNumber,
@@ -35,15 +35,17 @@ impl HandedNames {
         note: Bytes,
         (most, most_bytes): (usize, usize),
         until: Instant,
-    ) {
+    ) -> bool {
         let mut left = self.0.lock();
-        if left.by_number.len() < most && left.bytes + note.len() <= most_bytes {
+        let has_room = left.by_number.len() < most && left.bytes + note.len() <= most_bytes;
+        if has_room {
             left.bytes += note.len();
             left.until = left.until.max(Some(until));
             if let Some((_, before)) = left.by_number.insert(number, (app, note)) {
                 left.bytes -= before.len();
             }
         }
+        has_room
     }
 
     fn take(&self, number: impl FnOnce() -> NoteNumber) -> Option<NameNote> {
@@ -170,7 +172,11 @@ impl Hub {
         let recovery = self.recovery();
         let until = Instant::now() + recovery.retention;
         let room = (recovery.max_names, recovery.cursor_bytes);
-        self.names.handed.put(number, app.index(), note, room, until);
+        if self.names.handed.put(number, app.index(), note, room, until) {
+            self.upgrades().taken(HandedKind::Name, 1);
+        } else {
+            self.upgrades().lost(HandedLoss::Name, 1);
+        }
     }
 }
 

@@ -84,6 +84,7 @@ mod take_over;
 mod told_elsewhere;
 mod totals;
 mod turn;
+mod upgrade_counts;
 mod upkeep;
 mod users;
 mod versions;
@@ -140,6 +141,7 @@ pub(crate) use shutdown::{Shutdown, ShutdownGuard};
 pub(crate) use sockets::{NotAdmitted, SocketTable};
 pub use totals::Totals;
 pub(crate) use turn::come_again;
+pub(crate) use upgrade_counts::{HandedKind, HandedLoss, UpgradeCounts};
 pub(crate) use worker::Admission;
 pub use worker::Worker;
 
@@ -180,6 +182,8 @@ pub struct Hub {
     video: NodeVideo,
     /// What clients call themselves that come back.
     names: ClientNames,
+    /// What has come of upgrades.
+    upgrades: UpgradeCounts,
     sockets: SocketTable,
     addresses: Arc<AddressTable>,
     refused_addresses: RefusedAddresses,
@@ -226,6 +230,7 @@ impl Hub {
             recovery: OnceLock::new(),
             video: NodeVideo::default(),
             names: ClientNames::new(&RecoveryConfig::default()),
+            upgrades: UpgradeCounts::default(),
             sockets: SocketTable::new(max_connections),
             addresses: Arc::default(),
             refused_addresses: RefusedAddresses::default(),
@@ -268,6 +273,11 @@ impl Hub {
     /// What the histories of all apps hold, and what has become of them.
     pub(crate) fn histories(&self) -> &NodeHistories {
         &self.histories
+    }
+
+    /// What has come of the upgrades of this process.
+    pub(crate) fn upgrades(&self) -> &UpgradeCounts {
+        &self.upgrades
     }
 
     /// What tells the positions of this node's histories from those of its other runs.

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::histories_elsewhere::KeptTime;
 use super::{
-    AppState, ArrivedEvent, HandedEvents, HandedHistoryEvent, HandedOver, HeldRemoval, Hub, KeptAs,
-    RememberedAs, StreamEvent, StreamPart,
+    AppState, ArrivedEvent, HandedEvents, HandedHistoryEvent, HandedKind, HandedOver, HeldRemoval, Hub,
+    KeptAs, RememberedAs, StreamEvent, StreamPart,
 };
 
 /// How long a listener may take to tell what it holds back.
@@ -58,6 +58,7 @@ impl Hub {
     pub(crate) fn take_over(&self, app_id: &str, handed: HandedOver) {
         let apps = self.apps();
         let Some(app) = apps.by_id(app_id) else { return };
+        self.count_taken_over(&handed);
         match handed {
             HandedOver::Remembered { channel, frame, number, expires_in } => {
                 // What has come of the channel since then is newer, and has a larger number.
@@ -90,6 +91,24 @@ impl Hub {
                 app.listeners().iter().for_each(|listener| listener.take_held(app, &removal));
             }
         }
+    }
+}
+
+impl Hub {
+    fn count_taken_over(&self, handed: &HandedOver) {
+        let (kind, count) = match handed {
+            HandedOver::Remembered { .. } => (HandedKind::Cached, 1),
+            HandedOver::Published { .. } => (HandedKind::PublishId, 1),
+            HandedOver::Held(_) => (HandedKind::Removal, 1),
+            HandedOver::Kept { events, .. } => (HandedKind::Event, events.events.len()),
+            // Whether there is room for a name is seen where it is kept.
+            HandedOver::Name { .. }
+            | HandedOver::Missed { .. }
+            | HandedOver::Histories { .. }
+            | HandedOver::NameAsked { .. }
+            | HandedOver::NameGiven { .. } => return,
+        };
+        self.upgrades.taken(kind, count);
     }
 }
 

@@ -247,6 +247,19 @@ metrics! {
     HOOK_WAITING_BYTES = Gauge "heliostat_hook_waiting_bytes" ["app_id", "hook"]
         "Bytes of those.";
 
+    UPGRADE_LINKED = Gauge "heliostat_upgrade_linked" []
+        "Whether this process and another one are one broker for an upgrade at present. This and the following are told where no \
+         engine has several nodes be one broker.";
+    UPGRADE_TOOK = Gauge "heliostat_upgrade_takeover_seconds" []
+        "How long this process, which has succeeded another one, waited until it knew what that one had. Not there where it has \
+         succeeded none.";
+    UPGRADE_TAKEN_OVER = Counter "heliostat_upgrade_taken_over_total" ["kind"]
+        "What this process was handed over by the one before: events of histories, events that cache channels remember (cached), \
+         ids that something was published under, removals that webhooks hold back, and names with what their clients have received.";
+    UPGRADE_LOST = Counter "heliostat_upgrade_lost_total" ["kind"]
+        "What was not taken over: a history of which something was missing, which begins anew; a name for which there was no room; \
+         a word of the other process that was dropped or not understood, counted when the two have parted.";
+
     CLUSTER_BUS_UP = Gauge "heliostat_cluster_bus_up" []
         "1: the other nodes can be reached; 0: the bus counts as away, and this node serves its clients alone. This and all that \
          follows is not there where a node is alone by its configuration.";

@@ -80,7 +80,6 @@ fn every_bound_has_its_metric() {
                 "what the API of the apps reads and writes files for at once, also for who has hung up",
                 "the apps file; the time for which a change of it waits for others",
                 "sockets that a service manager passes on",
-                "what one process of an upgrade says to the other, and is not yet taken",
                 "the time that an upgrade waits for the end of the process before",
                 "apps that `exec` remembers beyond their end",
                 "a value from outside, in a line of the log",

@@ -18,6 +18,7 @@ mod node;
 mod process;
 mod snapshot;
 mod soketi;
+mod upgrade;
 
 use std::fmt;
 use std::sync::Arc;
@@ -131,8 +132,9 @@ impl MetricSources {
         node::collect(&self.hub, &mut snapshot);
         names::collect(&self.hub, &mut snapshot);
         edges::collect(self, &mut snapshot);
-        if let Some(node) = &self.cluster {
-            cluster::collect(&node.status(), &mut snapshot);
+        match &self.cluster {
+            Some(node) => cluster::collect(&node.status(), &mut snapshot),
+            None => upgrade::collect(&self.hub, &mut snapshot),
         }
         process::collect(&mut snapshot);
         snapshot

@@ -12,6 +12,7 @@ use crate::cluster::status::{
     ClusterFigures, ClusterStatus, Loss, PeerStatus, ReplicaSize, Traffic, WordKind,
 };
 use crate::connection::ConnectionConfig;
+use crate::hub::{HandedKind, HandedLoss};
 
 fn metrics(apps: usize) -> Metrics {
     let app = |n: usize| (App::new(format!("{n}"), format!("key-{n}"), "secret"), Vec::new());
@@ -116,6 +117,29 @@ fn nothing_is_told_of_a_cluster_where_there_is_none_and_a_name_once_where_two_ha
         assert!(text.lines().any(|told| told == line), "{line} is missing in\n{text}");
     }
     assert!(!text.contains("round_trip"), "{text}");
+}
+
+#[test]
+fn what_has_come_of_an_upgrade_is_told_afterwards_and_nothing_of_one_that_never_was() {
+    let metrics = metrics(1);
+    let text = scrape(&metrics);
+    assert!(text.contains("heliostat_upgrade_linked 0\n"), "{text}");
+    assert!(!text.contains("heliostat_upgrade_takeover_seconds "), "{text}");
+    let upgrades = metrics.sources.hub.upgrades();
+    upgrades.set_linked(true);
+    upgrades.took(Duration::from_millis(1500));
+    upgrades.taken(HandedKind::Event, 300);
+    upgrades.lost(HandedLoss::Word, 2);
+    let text = scrape(&metrics);
+    for line in [
+        "heliostat_upgrade_linked 1",
+        "heliostat_upgrade_takeover_seconds 1.5",
+        "heliostat_upgrade_taken_over_total{kind=\"event\"} 300",
+        "heliostat_upgrade_taken_over_total{kind=\"name\"} 0",
+        "heliostat_upgrade_lost_total{kind=\"word\"} 2",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is missing in\n{text}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::net::RecvFlags;
@@ -18,7 +18,7 @@ use super::predecessor::Predecessor;
 use crate::cluster::config::ClusterConfig;
 use crate::cluster::{self, RunningNode};
 use crate::config::Config;
-use crate::hub::Hub;
+use crate::hub::{HandedKind, HandedLoss, Hub};
 
 /// How often it is looked whether this process knows what the one before it has.
 const LOOKED_EVERY: Duration = Duration::from_millis(5);
@@ -129,7 +129,9 @@ async fn host(hub: &Arc<Hub>, config: ClusterConfig, stream: StdStream) -> io::R
         }
     }
     drop(watched);
-    cluster::before(hub, config, stream).await.map(Some).map_err(io::Error::other)
+    let node = cluster::before(hub, config, stream).await.map_err(io::Error::other)?;
+    hub.upgrades().set_linked(true);
+    Ok(Some(node))
 }
 
 /// This process as the node after, as long as the one before is there. Clones are one.
@@ -145,6 +147,7 @@ struct LinkedNode {
 impl LinkToPredecessor {
     /// Becomes a node, and waits until it knows what the process before has. If that cannot be had, it goes on alone.
     async fn join(&self, hub: &Arc<Hub>, config: ClusterConfig, stream: StdStream) {
+        let begun = Instant::now();
         let node = match cluster::after(hub, config, stream).await {
             Ok(node) => node,
             Err(error) => return warn!(%error, "this process and the one before are not nodes of one broker"),
@@ -159,6 +162,8 @@ impl LinkToPredecessor {
             () = settled => {}
             () = node.until_alone() => {}
         }
+        hub.upgrades().took(begun.elapsed());
+        hub.upgrades().set_linked(true);
         *self.0.node.lock() = Some(node);
         self.0.is_there.send_replace(true);
         let (this, hub) = (self.clone(), Arc::clone(hub));
@@ -166,7 +171,7 @@ impl LinkToPredecessor {
             until_alone.await;
             if let Some(node) = this.take() {
                 part(&hub, node).await;
-                info!("the process before has gone: this one is the whole broker");
+                tell_what_was_taken_over(&hub);
             }
             this.0.is_there.send_replace(false);
         });
@@ -191,5 +196,24 @@ async fn part(hub: &Hub, node: RunningNode) {
         warn!("the other process has gone, and what it had is not forgotten yet");
     }
     hub.take_bus_away();
+    hub.upgrades().set_linked(false);
+    hub.upgrades().lost(HandedLoss::Word, node.view().status().figures.dropped_words());
     node.stop().await;
+}
+
+/// What has come of an upgrade, in one line.
+fn tell_what_was_taken_over(hub: &Hub) {
+    let figures = hub.upgrades().read();
+    info!(
+        took_ms = figures.took.map(|took| took.as_millis() as u64),
+        events = figures.of(HandedKind::Event),
+        cached = figures.of(HandedKind::Cached),
+        publish_ids = figures.of(HandedKind::PublishId),
+        removals = figures.of(HandedKind::Removal),
+        names = figures.of(HandedKind::Name),
+        lost_histories = figures.lost(HandedLoss::History),
+        lost_names = figures.lost(HandedLoss::Name),
+        lost_words = figures.lost(HandedLoss::Word),
+        "the process before has gone: this one is the whole broker"
+    );
 }

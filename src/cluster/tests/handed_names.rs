@@ -3,25 +3,27 @@
 use super::names::NamedPeer;
 use super::two::{end, succeed};
 use super::*;
+use crate::hub::HandedKind;
 
 const CHANNELS: [&str; 2] = ["kept-1", "kept-few"];
 
-/// A client comes, receives of each channel what is published then, and says so.
-fn receives(node: &TestNode, name: usize) -> NamedPeer {
-    let peer = node.comes(name, &CHANNELS);
+/// So many clients come, receive of each channel what is published then, say so, and leave.
+fn are_there_and_leave(node: &TestNode, names: usize) {
+    let peers: Vec<NamedPeer> = (1..=names).map(|name| node.comes(name, &CHANNELS)).collect();
     CHANNELS.iter().for_each(|channel| node.publish_to(channel, &["received"]));
-    until("it is sent both", || peer.client.events().len() == CHANNELS.len());
-    peer.echoes_all();
-    peer
+    for peer in peers {
+        until("it is sent both", || peer.client.events().len() == CHANNELS.len());
+        peer.echoes_all();
+        peer.leaves(&CHANNELS);
+    }
+    until("all have left", || node.counts().left == names);
 }
 
 /// Several processes follow each other, and clients are away meanwhile.
 #[test]
 fn who_is_away_for_the_whole_life_of_a_process_is_sent_by_the_next_one_what_it_missed() {
     let mut now = TestNode::alone(Vec::new());
-    for name in 1..=3 {
-        receives(&now, name).leaves(&CHANNELS);
-    }
+    are_there_and_leave(&now, 3);
     now.publish_to("kept-1", &["1"]);
     now.publish_to("kept-few", &["1"]);
     for round in 2..=4 {
@@ -32,6 +34,8 @@ fn who_is_away_for_the_whole_life_of_a_process_is_sent_by_the_next_one_what_it_m
         now = next;
     }
     assert_eq!(now.counts().left, 3);
+    let figures = now.hub.upgrades().read();
+    assert_eq!((figures.of(HandedKind::Name), figures.of(HandedKind::Event), figures.lost), (3, 6, [0; 3]));
     let back = now.comes(1, &CHANNELS);
     assert_eq!(
         (back.is_complete(), back.client.events()),
@@ -60,13 +64,14 @@ fn who_is_away_for_the_whole_life_of_a_process_is_sent_by_the_next_one_what_it_m
 fn who_came_back_to_a_process_for_a_part_finds_the_rest_at_the_next_one() {
     let (mut first, mut second, mut third) =
         (TestNode::alone(Vec::new()), TestNode::alone(Vec::new()), TestNode::alone(Vec::new()));
-    receives(&first, 1).leaves(&CHANNELS);
+    are_there_and_leave(&first, 1);
     CHANNELS.iter().for_each(|channel| first.publish_to(channel, &["1"]));
     succeed(&mut first, &mut second);
     end(first, &mut second);
     let back = second.comes(1, &CHANNELS[..1]);
     back.echoes_all();
     back.leaves(&CHANNELS[..1]);
+    until("it has left", || second.counts().left == 1);
     CHANNELS.iter().for_each(|channel| second.publish_to(channel, &["2"]));
     succeed(&mut second, &mut third);
     end(second, &mut third);
