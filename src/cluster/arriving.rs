@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use crate::channel::NodeId;
-use crate::hub::{ArrivedEvent, RememberedAs};
+use crate::hub::{ArrivedEvent, HandedOver, RememberedAs};
 
 use super::adapter::{Adapter, Subject};
 use super::awaited::NumberedAs;
@@ -14,7 +14,7 @@ use super::envelope::EventMessage;
 use super::event_numbers::{EventNumber, Hearing};
 use super::handing_over;
 use super::intake::WordReader;
-use super::parked::ParkedEvent;
+use super::parked::{ParkedEvent, ParkedWord};
 use super::remembering::RECALLED_AT_ONCE;
 use super::status::Loss;
 
@@ -56,7 +56,7 @@ impl<A: Adapter> WordReader<A> {
             return;
         }
         if channel.channel_type().is_presence() && self.node.views.lock().parked.has(&subject) {
-            return self.park(self.node.me, subject, event, 0, numbered);
+            return self.park((self.node.me, subject), ParkedWord::Event(event), 0, numbered);
         }
         self.deliver_own(&subject, event, numbered);
     }
@@ -117,7 +117,25 @@ impl<A: Adapter> WordReader<A> {
             return self.deliver_of_other(from, &subject, event, numbered);
         }
         let state = event.state;
-        self.park(from, subject, event, state, numbered);
+        self.park((from, subject), ParkedWord::Event(event), state, numbered);
+    }
+
+    /// The process before hands something over. What its presence channels keep waits as events do, once there may be somebody here
+    /// who sees it.
+    pub(super) fn take_handed(&self, from: NodeId, app: &Arc<str>, handed: HandedOver) {
+        self.node.views.lock().hears_part(from, Instant::now().into_std());
+        let handed = match handed {
+            HandedOver::Kept { channel, events, live } if channel.channel_type().is_presence() => {
+                let state = live.map_or(0, |live| live.state);
+                let subject = Subject::Channel { app: Arc::clone(app), channel: channel.clone() };
+                if *self.node.settled.borrow() && self.has_to_wait(from, &subject, state) {
+                    return self.park((from, subject), ParkedWord::Kept(events, live), state, None);
+                }
+                HandedOver::Kept { channel, events, live }
+            }
+            handed => handed,
+        };
+        self.node.take_handed(&self.hub, app, handed);
     }
 
     /// Whether an event waits for changes of its node that precede it, or for another event of its channel that does.
@@ -129,9 +147,8 @@ impl<A: Adapter> WordReader<A> {
     /// Has an event wait for changes up to this one, behind those of its channel that wait.
     fn park(
         &self,
-        from: NodeId,
-        subject: Subject,
-        event: EventMessage,
+        (from, subject): (NodeId, Subject),
+        word: ParkedWord,
         state: u64,
         numbered: Option<NumberedAs>,
     ) {
@@ -139,7 +156,7 @@ impl<A: Adapter> WordReader<A> {
             self.node.chains.park(&subject, true);
         }
         let until = Instant::now().into_std() + self.node.config.state_wait;
-        let parked = ParkedEvent { from, subject, event, state, numbered, until };
+        let parked = ParkedEvent { from, subject, word, state, numbered, until };
         let early = self.node.views.lock().parked.park(parked, &self.node.config);
         early.into_iter().for_each(|parked| self.deliver_parked(parked, false));
     }
@@ -166,11 +183,17 @@ impl<A: Adapter> WordReader<A> {
         if !is_true && parked.state > 0 {
             self.node.counts.lost(Loss::StateLate, 1);
         }
-        let ParkedEvent { from, subject, event, numbered, .. } = parked;
-        if from == self.node.me {
-            self.deliver_own(&subject, event, numbered);
-        } else {
-            self.deliver_of_other(from, &subject, event, numbered);
+        let ParkedEvent { from, subject, word, numbered, .. } = parked;
+        match (word, &subject) {
+            (ParkedWord::Event(event), _) if from == self.node.me => {
+                self.deliver_own(&subject, event, numbered);
+            }
+            (ParkedWord::Event(event), _) => self.deliver_of_other(from, &subject, event, numbered),
+            (ParkedWord::Kept(events, live), Subject::Channel { app, channel }) => {
+                let kept = HandedOver::Kept { channel: channel.clone(), events, live };
+                self.node.take_handed(&self.hub, app, kept);
+            }
+            (ParkedWord::Kept(..), _) => {}
         }
         if numbered.is_some_and(|numbered| numbered.is_kept) {
             self.node.chains.park(&subject, false);

@@ -44,7 +44,11 @@ pub(super) fn delivering(number: EventNumber, deliver: impl FnOnce()) {
 impl<A: Adapter> HistoryFollower for HistoryTeller<A> {
     fn kept(&self, app: &Arc<str>, channel: &ChannelName, events: HandedEvents, live: Option<LiveEvent>) {
         let Some(node) = self.node.upgrade() else { return };
-        let live = live.map(|live| LiveEvent { said_as: SAID_AS.get(), ..live });
+        let said_as = SAID_AS.get();
+        // What a client of the other process has sent waits for nothing there.
+        let waits = said_as.is_none() && channel.channel_type().is_presence();
+        let state = if waits { node.telling.last() } else { 0 };
+        let live = live.map(|live| LiveEvent { said_as, state, ..live });
         let handed = HandedOver::Kept { channel: channel.clone(), events, live };
         let content = Content::HandedOver { app: Arc::clone(app), handed };
         node.say(&Subject::Node(self.to), WordKind::Snapshot, content, None);

@@ -271,8 +271,7 @@ impl<A: Adapter> WordReader<A> {
             (Subject::Node(_), Content::HandedOver { app, handed })
                 if self.node.standing == Standing::After =>
             {
-                self.node.views.lock().hears_part(from, Instant::now().into_std());
-                self.node.take_handed(&self.hub, &app, handed);
+                self.take_handed(from, &app, handed);
             }
             (subject @ Subject::Channel { .. }, Content::EventsLost) => self.take_lost(&subject, from),
             (

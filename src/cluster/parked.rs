@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use crate::channel::NodeId;
+use crate::hub::{HandedEvents, LiveEvent};
 
 use super::adapter::Subject;
 use super::awaited::NumberedAs;
@@ -16,13 +17,22 @@ use super::envelope::EventMessage;
 pub(super) struct ParkedEvent {
     pub(super) from: NodeId,
     pub(super) subject: Subject,
-    pub(super) event: EventMessage,
+    pub(super) word: ParkedWord,
     /// The number of the fact of its node that it waits for; 0 if it waits for others alone.
     pub(super) state: u64,
     /// The number that the engine gave it.
     pub(super) numbered: Option<NumberedAs>,
     /// Until when it waits at most.
     pub(super) until: Instant,
+}
+
+/// How it was said.
+#[derive(Debug)]
+pub(super) enum ParkedWord {
+    /// To all nodes.
+    Event(EventMessage),
+    /// By the process before to the one that succeeds it, as something that its channel keeps.
+    Kept(HandedEvents, Option<LiveEvent>),
 }
 
 /// Those of all channels.
@@ -120,15 +130,24 @@ impl ParkedEvents {
     }
 }
 
+impl ParkedWord {
+    fn bytes(&self) -> usize {
+        match self {
+            ParkedWord::Event(event) => event.frame.websocket().len(),
+            ParkedWord::Kept(events, _) => events.bytes(),
+        }
+    }
+}
+
 impl ParkedBacklog {
     fn add(&mut self, event: &ParkedEvent) {
         self.events += 1;
-        self.bytes += event.event.frame.websocket().len();
+        self.bytes += event.word.bytes();
     }
 
     fn remove(&mut self, event: &ParkedEvent) {
         self.events -= 1;
-        self.bytes -= event.event.frame.websocket().len();
+        self.bytes -= event.word.bytes();
     }
 }
 
@@ -158,8 +177,15 @@ mod tests {
             restored: None,
             is_remembered: false,
         };
-        let (from, subject) = (NodeId::new(from), subject(channel));
-        ParkedEvent { from, subject, event, state, numbered: None, until: now + WAIT }
+        let (from, subject, word) = (NodeId::new(from), subject(channel), ParkedWord::Event(event));
+        ParkedEvent { from, subject, word, state, numbered: None, until: now + WAIT }
+    }
+
+    fn number_of(parked: &ParkedEvent) -> u64 {
+        match &parked.word {
+            ParkedWord::Event(event) => event.number,
+            ParkedWord::Kept(..) => unreachable!(),
+        }
     }
 
     fn park(parked: &mut ParkedEvents, event: ParkedEvent) {
@@ -169,7 +195,7 @@ mod tests {
     fn taken(parked: &mut ParkedEvents, now: Instant, told: [Option<u64>; 2]) -> Vec<(u64, bool)> {
         parked.is_stale = true;
         let ready = parked.take(now, |node| told[usize::from(node == NodeId::new(2))]);
-        let mut ready: Vec<_> = ready.iter().map(|(one, is_true)| (one.event.number, *is_true)).collect();
+        let mut ready: Vec<_> = ready.iter().map(|(one, is_true)| (number_of(one), *is_true)).collect();
         // Those of one channel have rising numbers here.
         ready.sort_by_key(|(number, _)| number / 10);
         ready
@@ -208,7 +234,7 @@ mod tests {
         let now = Instant::now();
         let mut parked = ParkedEvents::default();
         let config = ClusterConfig { waiting_events: 2, ..ClusterConfig::default() };
-        let numbers = |early: Vec<ParkedEvent>| early.iter().map(|one| one.event.number).collect::<Vec<_>>();
+        let numbers = |early: Vec<ParkedEvent>| early.iter().map(number_of).collect::<Vec<_>>();
         let mut one_more =
             |channel: &str, number| numbers(parked.park(event(1, channel, number, 5, now), &config));
         assert_eq!([one_more("presence-a", 10), one_more("presence-a", 11)].concat(), [0; 0]);

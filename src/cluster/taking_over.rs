@@ -92,7 +92,7 @@ impl<A: Adapter> ClusterNode<A> {
         app: &Arc<str>,
         channel: &ChannelName,
         HandedEvents { events, .. }: HandedEvents,
-        LiveEvent { is_remembered, said_as }: LiveEvent,
+        LiveEvent { is_remembered, said_as, .. }: LiveEvent,
     ) {
         let expiry = hub.apps().by_id(app).map(|app| app.app().cache_ttl).filter(|_| is_remembered);
         let remembered =

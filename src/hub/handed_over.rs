@@ -96,6 +96,9 @@ pub(crate) struct LiveEvent {
     pub(crate) is_remembered: bool,
     /// The process that succeeds has accepted it, and has said it as this one: epoch and number.
     pub(crate) said_as: Option<(u64, u64)>,
+    /// The number of the last fact of the process that keeps it: what was true for its sender, and is to be known where it is
+    /// delivered. 0 if it need not wait for any.
+    pub(crate) state: u64,
 }
 
 impl HandedEvents {

@@ -29,6 +29,8 @@ const NAME_GIVEN: u8 = 9;
 const LIVE: u8 = 1;
 const IS_REMEMBERED: u8 = 2;
 const SAID: u8 = 4;
+/// The number of a fact follows. Who does not know of it passes over that.
+const WAITS: u8 = 8;
 
 pub(super) fn write(handed: &HandedOver, out: &mut FieldWriter) {
     match handed {
@@ -60,12 +62,20 @@ pub(super) fn write(handed: &HandedOver, out: &mut FieldWriter) {
             lost(out, behind);
             out.number(events.len() as u64);
             events.iter().for_each(|kept| event(out, kept));
-            let LiveEvent { is_remembered, said_as } = live.unwrap_or_default();
-            let flags = [(live.is_some(), LIVE), (is_remembered, IS_REMEMBERED), (said_as.is_some(), SAID)];
+            let LiveEvent { is_remembered, said_as, state } = live.unwrap_or_default();
+            let flags = [
+                (live.is_some(), LIVE),
+                (is_remembered, IS_REMEMBERED),
+                (said_as.is_some(), SAID),
+                (state > 0, WAITS),
+            ];
             out.byte(flags.iter().map(|(is_set, flag)| u8::from(*is_set) * flag).sum());
             let (epoch, number) = said_as.unwrap_or_default();
             out.number(epoch);
             out.number(number);
+            if state > 0 {
+                out.number(state);
+            }
         }
         HandedOver::Name { number: NoteNumber(number), note } => {
             out.byte(NAME);
@@ -160,6 +170,7 @@ pub(super) fn read(fields: &mut FieldReader<'_>) -> Result<HandedOver, Unreadabl
             let live = LiveEvent {
                 is_remembered: flags & IS_REMEMBERED != 0,
                 said_as: (flags & SAID != 0).then_some(said),
+                state: if flags & WAITS != 0 { fields.number()? } else { 0 },
             };
             let live = (flags & LIVE != 0).then_some(live);
             HandedOver::Kept { channel, events: HandedEvents { behind, events }, live }
@@ -240,8 +251,9 @@ mod tests {
                 ]),
             },
             HandedOver::begun(&channel(), HandedFloor { number: 300, ago: time }),
-            kept(Some(LiveEvent { is_remembered: true, said_as: None })),
-            kept(Some(LiveEvent { is_remembered: false, said_as: Some((1, 300)) })),
+            kept(Some(LiveEvent { is_remembered: true, said_as: None, state: 0 })),
+            kept(Some(LiveEvent { is_remembered: true, said_as: None, state: 300 })),
+            kept(Some(LiveEvent { is_remembered: false, said_as: Some((1, 300)), state: 0 })),
             HandedOver::Held(held(Some("ann".into()))),
         ] {
             let content = Content::HandedOver { app: "1".into(), handed };

@@ -170,6 +170,34 @@ fn channels_that_begin_meanwhile_pass_and_cache_channels_remember_what_they_keep
 }
 
 #[test]
+fn no_event_of_a_member_of_the_first_precedes_it_at_the_second_and_both_keep_one_order() {
+    const ROUNDS: usize = 100;
+    let (mut first, mut second) = (keeping(), keeping());
+    let patient = || ClusterConfig { state_wait: PATIENCE, ..ClusterConfig::default() };
+    let (one, other) = StdStream::pair().unwrap();
+    first.running = Some(block_on(before(&first.hub, patient(), one)).unwrap());
+    second.running = Some(block_on(after(&second.hub, patient(), other)).unwrap());
+    until("it knows what the other has", || second.knows(1));
+    let witness = second.joined("presence-kept-a", Some("witness"));
+    for n in 0..ROUNDS {
+        let user = format!("user-{n}");
+        let client = first.joined("presence-kept-a", Some(&user));
+        first.publish("presence-kept-a", &user, Some(client.socket));
+        second.publish("presence-kept-a", &format!("own {n}"), None);
+    }
+    until("all events", || witness.events().len() == 2 * ROUNDS);
+    let frames = witness.sent.0.lock().clone();
+    for n in 0..ROUNDS {
+        let place = |what: &str| frames.iter().position(|frame| frame.contains(what)).unwrap();
+        let (added, event) = (format!("{{\\\"user_id\\\":\\\"user-{n}\\\"}}"), format!("\"user-{n}\""));
+        assert!(place(&added) < place(&event), "{n}: {frames:?}");
+    }
+    assert_eq!(all(&first, "presence-kept-a"), all(&second, "presence-kept-a"));
+    assert_eq!(witness.events(), all(&second, "presence-kept-a"));
+    assert_eq!(second.status().figures.lost, [0; super::super::status::Loss::COUNT]);
+}
+
+#[test]
 fn histories_larger_than_an_inbox_come_whole_while_events_do() {
     const CHANNELS: usize = 30;
     const EVENTS: usize = 100;

@@ -84,7 +84,7 @@ impl AppState {
         let is_remembered = entry.remembered_version() == Some(event.version);
         let behind = handed_floor(history.newest(), event.at);
         let events = HandedEvents { behind, events: vec![handed(event.clone(), event.at)] };
-        let live = LiveEvent { is_remembered, said_as: None };
+        let live = LiveEvent { is_remembered, ..LiveEvent::default() };
         self.histories.follower.tell(&self.id, channel, events, Some(live));
     }
 }
