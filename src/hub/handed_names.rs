@@ -172,10 +172,15 @@ impl Hub {
         let recovery = self.recovery();
         let until = Instant::now() + recovery.retention;
         let room = (recovery.max_names, recovery.cursor_bytes);
-        if self.names.handed.put(number, app.index(), note, room, until) {
+        if self.names.handed.put(number, app.index(), note.clone(), room, until) {
             self.upgrades().taken(HandedKind::Name, 1);
         } else {
             self.upgrades().lost(HandedLoss::Name, 1);
+        }
+        let is_over =
+            |note: &NameNote| self.names.table.lock().may_be_over(&app.index(), note, Instant::now());
+        if NameNote::decode(&note).is_ok_and(|note| is_over(&note)) {
+            self.names.handed.take(|| number);
         }
     }
 }
@@ -189,10 +194,13 @@ mod tests {
     use crate::channel::NodeId;
     use crate::connection::ConnectionConfig;
 
-    fn app() -> AppIndex {
+    fn hub() -> Arc<Hub> {
         let app = App::new("1", "k", "s");
-        let hub = Hub::new(vec![(app, Vec::new())], ConnectionConfig::default(), 1, 0).unwrap();
-        hub.state_by_key("k").unwrap().index()
+        Hub::new(vec![(app, Vec::new())], ConnectionConfig::default(), 1, 0).unwrap()
+    }
+
+    fn app() -> AppIndex {
+        hub().state_by_key("k").unwrap().index()
     }
 
     fn number(n: u8) -> NoteNumber {
@@ -238,6 +246,17 @@ mod tests {
         assert_eq!(names.len(), 2);
         names.expire(after(10));
         assert_eq!((names.len(), names.0.lock().bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_is_left_of_a_user_who_was_terminated_a_moment_before_is_not_kept() {
+        let hub = hub();
+        let app = hub.state_by_key("k").unwrap();
+        hub.terminate_user(&app, "ann");
+        hub.take_left_name(&app, number(1), note("ann"));
+        hub.take_left_name(&app, number(2), note("bob"));
+        assert!(hub.names.handed.take(|| number(1)).is_none());
+        assert!(hub.names.handed.take(|| number(2)).is_some());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::channel::{ChannelVersion, HistoryPosition, NodeId};
 use crate::protocol::{ChannelName, SocketId};
@@ -40,6 +40,11 @@ where
         Some((NameNote { is_held, ..note }, self.let_go(key)))
     }
 
+    /// Whether the user that a note tells of was terminated a moment ago: the process that has told it may not have heard of that.
+    pub(crate) fn may_be_over(&self, app: &A, note: &NameNote, now: Instant) -> bool {
+        note.user.as_ref().is_some_and(|user| self.terminated.may_hold(app, user, now))
+    }
+
     /// Whether there is such a name.
     pub(crate) fn has(&self, key: &NameKey<A>) -> bool {
         self.names.contains_key(key)
@@ -56,8 +61,9 @@ where
     ) -> Arrived<A, C> {
         // Whoever has come before knows better.
         let is_new = !self.names.contains_key(&key);
+        let is_over = self.may_be_over(&key.app, before, now.node);
         let arrived = self.arrive(key, who, address, (now.node, now.app));
-        if let (Ok(hold), true) = (&arrived.hold, is_new) {
+        if let (Ok(hold), true) = (&arrived.hold, is_new && !is_over) {
             self.take_from(&hold.key, before, now);
         }
         arrived
@@ -87,8 +93,6 @@ impl NameNote {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::recovery::{ClientName, NameBounds, NameHold, ReceivedPlace};
 
@@ -219,6 +223,22 @@ mod tests {
             note.cursors.iter().map(|cursor| (cursor.channel.as_str(), cursor.number)).collect();
         cursors.sort_unstable();
         assert_eq!((note.epoch, cursors), (77, vec![("a", 105), ("b", 70)]));
+    }
+
+    #[test]
+    fn who_was_terminated_here_before_the_other_process_has_heard_of_it_finds_nothing() {
+        let start = Instant::now();
+        let now = times(start, 0);
+        let found = |terminated: &str, seconds| {
+            let (mut before, mut after) = (Table::new(BOUNDS), Table::new(BOUNDS));
+            receives(&mut before, 1, 5, &now);
+            after.terminated(&1, &terminated.into(), start);
+            let (note, _) = before.hand_over(&key(1), (NodeId::new(3), 9), |_, _| None, &now).unwrap();
+            let now = times(start, seconds);
+            let hold = after.arrive_handed(key(1), (9, socket(9)), None, &note, &now).hold.unwrap();
+            hold.cursors.lock().wanted_by(hold.number, &channel(), None, now.app).is_some()
+        };
+        assert_eq!([found("ann", 0), found("ann", 10), found("bob", 0)], [false, false, true]);
     }
 
     #[test]
