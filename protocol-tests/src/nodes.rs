@@ -30,6 +30,10 @@ client_events = true
 subscription_count = true
 "#;
 
+/// Seconds of silence after which a node pings a client: longer than any test. A client of a test answers only while the test
+/// reads it, and one that waits for nodes and engines for longer than 75 s would find its clients closed, as they should be.
+const PING_AFTER: u32 = 3600;
+
 /// Who may use the API of the admin listener.
 const TOKEN: &str = "a-token-of-the-nodes";
 
@@ -152,6 +156,7 @@ impl Setup {
         let url = if *flag { String::new() } else { format!("url = \"{url}\"\n") };
         format!(
             "[server]\nworkers = 1\n{server}\n[admin]\nenabled = true\nport = 0\ntoken = \"{TOKEN}\"\n\
+             [connection]\nping_after_seconds = {PING_AFTER}\n\
              [cluster]\n{url}prefix = \"{prefix}\"\nnode_name = \"{name}\"\nstart_without_bus = \"wait\"\n{cluster}\n{apps}"
         )
     }

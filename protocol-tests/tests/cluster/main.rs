@@ -265,14 +265,17 @@ pub(crate) fn throughout(time: Duration, mut step: impl FnMut()) {
     }
 }
 
-/// Reads whatever has come or comes within a moment, up to the end of the connection.
+/// Reads whatever has come or comes within a moment. That its node ends the connection is a fault.
+#[track_caller]
 pub(crate) fn whatever_came(socket: &mut Socket) -> Vec<Message> {
     let mut messages = Vec::new();
     while let Some(incoming) = socket.receive_within(Duration::from_millis(200)) {
         match incoming {
             Incoming::Message(message) => messages.push(message),
-            Incoming::End => break,
-            _ => {}
+            Incoming::Ping(_) | Incoming::Pong(_) => {}
+            Incoming::Close(_) | Incoming::End => {
+                socket.fail(&format!("its node has ended the connection, after {messages:?}"))
+            }
         }
     }
     messages
