@@ -1,6 +1,11 @@
 //! Where the servers of an engine are: asked of its sentinels or of its cluster, where it has some.
 
+use std::time::Duration;
+
 use ::redis::{Value, cmd};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::timeout;
 
 use super::connection::{EngineConnection, text};
 use super::names::TAGS;
@@ -18,6 +23,10 @@ pub(super) struct EnginePlaces {
 
 /// The longest name that a host can have.
 const MOST_BYTES_OF_HOST: usize = 255;
+
+/// How long a sentinel is asked alone: where it does not answer, the next one is asked beside it. All nodes have to learn of a
+/// fail-over within the time that it takes to miss a peer. Whoever stayed at the old primary alone would take the others for dead.
+const ALONE_FOR: Duration = Duration::from_millis(250);
 
 /// Finds them.
 pub(super) async fn locate(target: &RedisTarget) -> Result<EnginePlaces, StartRefusal> {
@@ -38,31 +47,45 @@ async fn ask_sentinels(
     sentinels: &[EngineHost],
     primary: &str,
 ) -> Result<ServerAddress, StartRefusal> {
-    let mut reasons = Vec::new();
-    for sentinel in sentinels {
-        let address = ServerAddress::Host(sentinel.clone());
-        match ask_sentinel(target, &address, primary).await {
-            Ok(Some(host)) => return Ok(ServerAddress::Host(host)),
-            Ok(None) => reasons.push(format!("the one at {address} knows none")),
-            Err(refusal) => reasons.push(refusal.to_string()),
+    let mut sentinels = sentinels.iter();
+    let (mut asked, mut reasons) = (FuturesUnordered::new(), Vec::new());
+    loop {
+        asked.extend(sentinels.next().map(|sentinel| ask_sentinel(target, sentinel, primary)));
+        match timeout(ALONE_FOR, asked.next()).await {
+            Ok(Some(Ok(host))) => return Ok(ServerAddress::Host(host)),
+            Ok(Some(Err(reason))) => reasons.push(reason),
+            Ok(None) => break,
+            // The next one is asked, if there is one.
+            Err(_) => {}
         }
     }
     Err(StartRefusal::NoPrimary { primary: primary.to_owned(), reason: reasons.join("; ") })
 }
 
+/// Asks one of them.
+///
+/// # Errors
+/// With why it does not tell, in words.
 async fn ask_sentinel(
     target: &RedisTarget,
-    address: &ServerAddress,
+    sentinel: &EngineHost,
     primary: &str,
-) -> Result<Option<EngineHost>, StartRefusal> {
-    let login = &target.sentinel_login;
-    let (mut connection, _) = EngineConnection::open(address, target, login, Box::new(|_, _| ())).await?;
-    let mut ask = cmd("SENTINEL");
-    ask.arg("GET-MASTER-ADDR-BY-NAME").arg(primary);
-    Ok(match connection.demand(&ask, target).await? {
+) -> Result<EngineHost, String> {
+    let address = ServerAddress::Host(sentinel.clone());
+    let asking = async {
+        let login = &target.sentinel_login;
+        let (mut connection, _) =
+            EngineConnection::open(&address, target, login, Box::new(|_, _| ())).await?;
+        let mut ask = cmd("SENTINEL");
+        ask.arg("GET-MASTER-ADDR-BY-NAME").arg(primary);
+        connection.demand(&ask, target).await
+    };
+    let answer = asking.await.map_err(|refusal| refusal.to_string())?;
+    let told = match &answer {
         Value::Array(parts) => host(parts.first(), parts.get(1)),
         _ => None,
-    })
+    };
+    told.ok_or_else(|| format!("the one at {address} knows none"))
 }
 
 async fn ask_cluster(target: &RedisTarget, hosts: &[EngineHost]) -> Result<EnginePlaces, StartRefusal> {

@@ -1,7 +1,13 @@
 //! Sentinels tell where the primary is, and are asked again when it has moved.
 
-use heliostat_protocol_tests::engine::{SENTINEL_NAME, Watched};
+use std::time::Duration;
 
+use heliostat_protocol_tests::engine::{SENTINEL_NAME, Watched};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use super::super::places::locate;
 use super::super::{RedisTarget, StartRefusal, check};
 use super::engine::target;
 use super::member::{Member, channel};
@@ -56,6 +62,43 @@ async fn a_fail_over_is_followed_there_and_back_while_events_flow() {
         // The old one is a replica of the new one by now, and nobody is drawn to it.
         assert!(one.is_up() && two.is_up());
     }
+}
+
+/// What answers one request of each connection after the other with these; its host and port.
+async fn answers_in_turn(answers: &'static [&'static str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (mut read, mut answers) = ([0; 1000], answers.iter());
+            while stream.read(&mut read).await.is_ok_and(|n| n > 0)
+                && let Some(answer) = answers.next()
+            {
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    });
+    address
+}
+
+/// Whoever learned of a fail-over so late would take those for dead who have followed it.
+#[tokio::test]
+async fn a_sentinel_that_says_nothing_holds_nobody_up() {
+    const DEADLINE: Duration = Duration::from_secs(60);
+    const GREETING: &str = "%2\r\n+version\r\n+7.0.0\r\n+mode\r\n+sentinel\r\n";
+    // It accepts, and answers nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tells = answers_in_turn(&[GREETING, "*2\r\n+127.0.0.1\r\n+7\r\n"]).await;
+    let knows_none = answers_in_turn(&[GREETING, "_\r\n"]).await;
+    let of = |sentinels: String| RedisTarget {
+        connect_timeout: 2 * DEADLINE,
+        ..target(&format!("redis+sentinel://{sentinels}/{SENTINEL_NAME}"))
+    };
+    let asked = of(format!("{},{knows_none},{tells}", silent.local_addr().unwrap()));
+    let found = timeout(DEADLINE, locate(&asked)).await.expect("the others are asked").unwrap();
+    assert_eq!(found.servers[0].to_string(), "127.0.0.1:7");
+    let refusal = locate(&of(format!("127.0.0.1:1,{knows_none}"))).await.unwrap_err().to_string();
+    assert!(refusal.contains("127.0.0.1:1 ") && refusal.contains(" knows none"), "{refusal}");
 }
 
 #[tokio::test]
