@@ -1,5 +1,8 @@
-//! Random histories of several nodes on a bus that drops, repeats and delays: crashes, pauses, and times without the bus.
-//! In the end everybody knows the same, and what each was told on the way fits together.
+//! Random histories of several nodes on a bus that drops, repeats and delays: crashes, pauses, times without the bus, and
+//! fail-overs that each node follows when it learns of them. In the end everybody knows the same, and what each was told on the
+//! way fits together.
+
+mod fail_overs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -44,6 +47,12 @@ enum HistoryStep {
     Pause(usize),
     /// It cannot reach the engine, or can again.
     Cut(usize),
+    /// The other server of the engine is the primary from now on.
+    FailOver,
+    /// The primary before has become its copy: what is said there is heard here, too.
+    Copy,
+    /// A node learns where the primary is, if it did not know. So many of the words that came last from the one before are lost.
+    Follow(usize, usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<HistoryStep>> {
@@ -60,6 +69,9 @@ fn steps() -> impl Strategy<Value = Vec<HistoryStep>> {
         1 => node().prop_map(HistoryStep::Restart),
         2 => node().prop_map(HistoryStep::Pause),
         2 => node().prop_map(HistoryStep::Cut),
+        1 => Just(HistoryStep::FailOver),
+        1 => Just(HistoryStep::Copy),
+        3 => (node(), 0_usize..6).prop_map(|(node, lost)| HistoryStep::Follow(node, lost)),
     ];
     vec(step, 0..120)
 }
@@ -82,6 +94,8 @@ struct SimulatedNode {
     words: VecDeque<Bytes>,
     is_paused: bool,
     is_cut: bool,
+    /// The server of the engine that it is at.
+    server: usize,
     died: Vec<NodeId>,
 }
 
@@ -117,17 +131,28 @@ impl Union {
     }
 }
 
+/// The engine, as it is known at this one of its servers.
+fn engine(server: usize) -> EngineId {
+    EngineId(format!("server-{server}").into())
+}
+
+fn up(server: usize) -> Link {
+    Link::Up { engine: engine(server), round_trip: Duration::ZERO }
+}
+
 struct Simulation {
     now: Instant,
     started: u128,
-    engine: EngineId,
+    /// Which of the servers is the primary, and whether the other one is its copy by now.
+    primary: usize,
+    is_copied: bool,
     nodes: Vec<SimulatedNode>,
 }
 
 impl Simulation {
     fn new() -> Self {
-        let engine = EngineId("one".into());
-        let mut simulation = Simulation { now: Instant::now(), started: 0, engine, nodes: Vec::new() };
+        let mut simulation =
+            Simulation { now: Instant::now(), started: 0, primary: 0, is_copied: true, nodes: Vec::new() };
         for _ in 0..NODES {
             let node = simulation.start();
             simulation.nodes.push(node);
@@ -140,7 +165,7 @@ impl Simulation {
         let id = NodeId::new(self.started);
         let mut peers = Peers::new(id, format!("node-{id}").into(), self.now);
         peers.listens(self.now);
-        peers.link(&self.up(), self.now);
+        peers.link(&up(self.primary), self.now);
         SimulatedNode {
             id,
             own: Replica::of_this_node(),
@@ -155,12 +180,9 @@ impl Simulation {
             words: VecDeque::new(),
             is_paused: false,
             is_cut: false,
+            server: self.primary,
             died: Vec::new(),
         }
-    }
-
-    fn up(&self) -> Link {
-        Link::Up { engine: self.engine.clone(), round_trip: Duration::ZERO }
     }
 
     fn step(&mut self, step: HistoryStep) {
@@ -210,14 +232,29 @@ impl Simulation {
             }
             HistoryStep::Pause(node) => self.nodes[node].is_paused ^= true,
             HistoryStep::Cut(node) => self.cut(node),
+            HistoryStep::FailOver => (self.primary, self.is_copied) = (1 - self.primary, false),
+            HistoryStep::Copy => self.is_copied = true,
+            HistoryStep::Follow(node, lost) => {
+                let of = &mut self.nodes[node];
+                if !of.is_paused && !of.is_cut && of.server != self.primary {
+                    of.words.truncate(of.words.len().saturating_sub(lost));
+                    self.cut(node);
+                    self.cut(node);
+                }
+            }
         }
     }
 
+    /// A node loses the engine, or finds it where it is now.
     fn cut(&mut self, node: usize) {
-        let is_cut = !self.nodes[node].is_cut;
-        let link = if is_cut { Link::Away { since: self.now, reason: "cut".into() } } else { self.up() };
-        self.nodes[node].is_cut = is_cut;
-        self.nodes[node].peers.link(&link, self.now);
+        let of = &mut self.nodes[node];
+        of.is_cut = !of.is_cut;
+        if of.is_cut {
+            of.peers.link(&Link::Away { since: self.now, reason: "cut".into() }, self.now);
+        } else {
+            of.server = self.primary;
+            of.peers.link(&up(of.server), self.now);
+        }
     }
 
     /// Carries a word to one node, or to all, the node itself too.
@@ -227,7 +264,10 @@ impl Simulation {
             return;
         }
         let bytes = Envelope { from: node.id, content }.encode();
-        let hears = |node: &&mut SimulatedNode| !node.is_cut && to.is_none_or(|to| node.id == to);
+        let (at, is_everywhere) = (node.server, self.is_copied && node.server == self.primary);
+        let hears = |node: &&mut SimulatedNode| {
+            !node.is_cut && (node.server == at || is_everywhere) && to.is_none_or(|to| node.id == to)
+        };
         self.nodes.iter_mut().filter(hears).for_each(|node| node.words.push_back(bytes.clone()));
     }
 
@@ -247,7 +287,7 @@ impl Simulation {
             if node.is_paused {
                 continue;
             }
-            let heartbeat = node.heartbeat(now, &self.engine);
+            let heartbeat = node.heartbeat(now);
             let peers: Vec<NodeId> = node.replicas.keys().copied().collect();
             let mut asks = Vec::new();
             for of in peers {
@@ -292,6 +332,7 @@ impl Simulation {
             if self.nodes[node].is_cut {
                 self.cut(node);
             }
+            self.step(HistoryStep::Follow(node, 0));
         }
         for _ in 0..60 {
             self.pass_a_second();
@@ -336,7 +377,7 @@ impl SimulatedNode {
         ChannelVersion::new(self.versions)
     }
 
-    fn heartbeat(&mut self, now: Instant, engine: &EngineId) -> NodeHeartbeat {
+    fn heartbeat(&mut self, now: Instant) -> NodeHeartbeat {
         NodeHeartbeat {
             beat: self.peers.beat(now),
             facts: self.own.number(),
@@ -345,7 +386,7 @@ impl SimulatedNode {
             address: None,
             socket_tag: SocketTag::of_random(0),
             release: "1".into(),
-            engine: Some(engine.clone()),
+            engine: Some(engine(self.server)),
             started_ms: 0,
             settings: Default::default(),
         }
@@ -416,7 +457,7 @@ proptest! {
         (0..NODES).for_each(|node| simulation.cut(node));
         (0..seconds).for_each(|_| simulation.pass_a_second());
         if is_another {
-            simulation.engine = EngineId("another".into());
+            simulation.step(HistoryStep::FailOver);
         }
         // They find it one after the other.
         for node in 0..NODES {
