@@ -57,7 +57,7 @@ use around::FeedAround;
 use elsewhere::OtherNodes;
 use everywhere::AskedOfApp;
 use merged::ListOf;
-use overview::{Overview, SAMPLE_EVERY};
+use overview::{Overview, until_next_place};
 use payloads::PayloadFetches;
 
 /// Bytes of a body.
@@ -164,14 +164,13 @@ impl Console {
 
     /// Takes samples for the overview, until it is dropped.
     pub(crate) async fn keep_overview(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(SAMPLE_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
             let console = Arc::clone(&self);
             console.rules.sample(Instant::now());
             // It fails only if it panics: the next one may not.
             let _ = web::block(move || console.overview.sample(&console.hub, &console.webhooks)).await;
+            // By the clock, so that one that is late makes none after it late.
+            tokio::time::sleep(until_next_place(unix_ms())).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! An hour of figures of all nodes: their samples added up, each where it is in time by how long ago it was.
 //!
-//! Nodes take their samples at moments of their own, and their clocks may differ. So a sample is known by how many samples the
-//! node has taken since, and by how long ago the last one was when the node told of it.
+//! The clocks of nodes may differ. So a sample is known by how many samples the node has taken since, and by how long ago the last one was
+//! when the node told of it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -142,11 +142,11 @@ fn add_rows(sum: &mut Rows, more: Rows) {
     }
 }
 
-/// The samples in the order of time, at the times at which they would be here.
+/// The samples in the order of time, at the times at which they would be here: the ends of places in time.
 fn rows_as_samples(rows: Rows, now: u64, interval: u64) -> Value {
     let timed = rows.into_iter().zip(0_u64..).filter_map(|(row, age)| {
         let mut row = row?;
-        row[0] = now.saturating_sub(age * interval);
+        row[0] = (now - now % interval).saturating_sub(age * interval);
         Some(row)
     });
     let mut samples: Vec<Vec<u64>> = timed.collect();
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(unread, [node("c")]);
         assert_eq!(
             all["samples"],
-            json!([[75_000, 10, 1], [85_000, 21, 7], [95_000, 22, 6], [105_000, 43, 11]])
+            json!([[70_000, 10, 1], [80_000, 21, 7], [90_000, 22, 6], [100_000, 43, 11]])
         );
         assert_eq!((&all["totals"]["events"], &all["apps"][0]["events"]), (&json!(18), &json!(4)));
         assert_eq!(all["refusals"], json!([{ "what": "message", "code": 4009, "count": 3 }]));
