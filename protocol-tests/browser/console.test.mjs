@@ -276,6 +276,7 @@ test('every view fits, is named, and believes nobody', async (t) => {
       }
       if (view === 'pipe') await shown(console, '[aria-label="Rule 2"] .lasts', /Dropped last.*the payload has not/s);
       if (view === 'settings') await shown(console, '.change', /Channels|channels|pipe/);
+      if (view === 'send') assert.equal(await console.locator('[aria-label="The last ones"]').evaluate(distanceFromParent), 0, 'an answer that has not come takes room');
       if (view === 'channels/presence-room') await shown(console, '#view', /(🪞){30}/);
       await judge(console, view, viewport.width);
       await screenshot(console, `console-${view.replaceAll('/', '-')}-${form}`);
@@ -283,6 +284,11 @@ test('every view fits, is named, and believes nobody', async (t) => {
     assert.equal(await console.evaluate(() => globalThis.isFooled), undefined);
   });
 });
+
+/** How far below the top of what it stands in something begins. */
+function distanceFromParent(element) {
+  return element.getBoundingClientRect().top - element.parentElement.getBoundingClientRect().top;
+}
 
 /** On a desk and on a phone, by day and by night. */
 async function eachForm(browser, look) {
