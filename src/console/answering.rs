@@ -22,7 +22,7 @@ use crate::cluster::questions::{ANSWER_BYTES, MOST_TO_ANSWER, NodeAnswer, PutQue
 const ANSWERED_AT_ONCE: usize = 8;
 
 impl Console {
-    /// Answers what the consoles of other nodes ask, until it is dropped, and asks at first what an operator has done there.
+    /// Answers what the consoles of other nodes ask, until it is dropped, and asks them what an operator has said there.
     pub(crate) async fn answer_nodes(self: Arc<Self>) {
         let Some(cluster) = self.others.cluster() else { return };
         let (put, mut questions) = mpsc::channel(MOST_TO_ANSWER);
@@ -39,7 +39,7 @@ impl Console {
                 });
             }
         };
-        // What is paused while this node is not known elsewhere it asks for; from now on it is told.
+        // What is said while this node does not hear it, it asks for.
         tokio::join!(self.learn_pauses(), answering);
     }
 
@@ -65,7 +65,7 @@ impl Console {
         match (app, path.as_slice(), body) {
             (None, [OVERVIEW], None) => return self.own_overview(&Query::parse(query)),
             (None, [STATE], None) => return Ok(self.own_state()),
-            (None, [PAUSES], None) => return Ok(self.own_pauses()),
+            (None, [PAUSES], None) => return Ok(self.pauses_for(node, query)),
             (None, [PAYLOADS, seq, from], None) => return self.payload_part(seq, from),
             _ => {}
         }

@@ -82,6 +82,11 @@ impl SilentNode {
         SilentNode { node: Some(node), why: why.to_owned() }
     }
 
+    /// The id of the node, if it is known which one it is.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.node.as_ref().map(|node| node.id.as_str())
+    }
+
     pub(super) fn to_json(&self) -> Value {
         let (id, name) = self.node.as_ref().map(|node| (&node.id, &node.name)).unzip();
         json!({ "node": id, "name": name, "why": self.why })
@@ -131,7 +136,15 @@ impl OtherNodes {
         self.ask(None, request, true, ANSWERED_WITHIN).await
     }
 
-    /// Asks one node.
+    /// Asks one other node.
+    pub(super) async fn hear_one(&self, node: &str, request: &NodeRequest) -> HeardNodes {
+        match NodeId::parse(node) {
+            Some(id) => self.ask(Some(id), request, true, ANSWERED_WITHIN).await,
+            None => HeardNodes::default(),
+        }
+    }
+
+    /// What one node tells.
     ///
     /// # Errors
     /// If it refuses, or does not answer.

@@ -38,7 +38,7 @@ pub(super) struct AskedOfApp<'a> {
 
 impl AskedOfApp<'_> {
     /// The same for another node.
-    fn elsewhere(&self) -> NodeRequest {
+    pub(super) fn elsewhere(&self) -> NodeRequest {
         NodeRequest {
             app: Some(self.app.id().to_owned()),
             path: self.path.iter().map(|&part| part.to_owned()).collect(),
@@ -164,23 +164,11 @@ impl Console {
     }
 
     /// What is shown of all nodes, with those that have told nothing.
-    fn shown_of_all(&self, mut shown: Value, silent: &[SilentNode]) -> Value {
+    pub(super) fn shown_of_all(&self, mut shown: Value, silent: &[SilentNode]) -> Value {
         shown["node"] = self.node().into();
         shown["scope"] = "cluster".into();
         shown["silent"] = told_silent(silent).into();
         shown
-    }
-
-    /// Does something on all nodes, this one first.
-    pub(super) async fn act_everywhere(
-        &self,
-        asked: &AskedOfApp<'_>,
-        body: &Map<String, Value>,
-    ) -> Result<Option<Value>, ConsoleError> {
-        let Some(done) = self.act_on_this_node(asked, body).await? else { return Ok(None) };
-        let request = NodeRequest { body: Some(body.clone()), ..asked.elsewhere() };
-        let heard = self.others.ask_all(&request).await.without_refusals();
-        Ok(Some(self.shown_of_all(done, &heard.silent)))
     }
 
     /// What the node has that `node` of the query names; without it, this one.

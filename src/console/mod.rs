@@ -17,6 +17,7 @@ mod list;
 mod live;
 mod merged;
 mod nearest;
+mod nodes_to_ask;
 mod overview;
 mod pauses;
 mod payloads;
@@ -38,6 +39,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tracing::info;
 
@@ -57,6 +59,7 @@ use around::FeedAround;
 use elsewhere::OtherNodes;
 use everywhere::AskedOfApp;
 use merged::ListOf;
+use nodes_to_ask::NodesToAsk;
 use overview::{Overview, until_next_place};
 use payloads::PayloadFetches;
 
@@ -84,6 +87,8 @@ pub(crate) struct Console {
     url: OnceLock<String>,
     overview: Arc<Overview>,
     others: OtherNodes,
+    /// Those that may know of pauses of which this one has not heard.
+    to_ask: Mutex<NodesToAsk>,
     /// What is heard of other nodes, for viewers.
     around: Arc<FeedAround>,
     fetches: PayloadFetches,
@@ -151,6 +156,7 @@ impl Console {
             url: OnceLock::new(),
             overview,
             others: OtherNodes::new(cluster),
+            to_ask: Mutex::default(),
             around,
             fetches: PayloadFetches::new(),
             bounds,
@@ -298,9 +304,9 @@ impl Console {
                 let refused = |sentence| ConsoleError::Refused(StatusCode::UNPROCESSABLE_ENTITY, sentence);
                 self.hub.explain(&app, asked).map_err(refused)?
             }
-            ["webhooks", _, "pause" | "resume"] => {
-                let acted = self.act_everywhere(&AskedOfApp { app: &app, path, query: "" }, asked).await?;
-                acted.ok_or_else(|| not_found(request))?
+            ["webhooks", index, change @ ("pause" | "resume")] => {
+                let everywhere = AskedOfApp { app: &app, path, query: "" };
+                self.pause_everywhere(&everywhere, index, change == "pause").await?
             }
             ["webhooks", ..] => {
                 let acted = self.act_on_named_node(&AskedOfApp { app: &app, path, query: "" }, asked).await?;

@@ -12,6 +12,9 @@ use super::{Console, millis};
 use crate::hub::AppState;
 use crate::webhook::{AttemptOutcome, EventType, NotSent, OperatorAttempt, SentWebhook, ShownEndpoint};
 
+/// The member of what another node asks and is answered: the number of a change.
+pub(super) const NUMBER: &str = "number";
+
 /// Bytes of a request that are shown.
 const BODY_SHOWN: usize = 64 * 1024;
 
@@ -65,8 +68,9 @@ impl Console {
         Ok(Some(match rest {
             ["pause"] | ["resume"] => {
                 let is_paused = rest == ["pause"];
-                self.webhooks.pause(app.id(), index, is_paused).map_err(not_sent)?;
-                json!({ "paused": is_paused })
+                let numbered = asked.get(NUMBER).and_then(Value::as_u64).unwrap_or_default();
+                let change = self.webhooks.pause(app.id(), index, is_paused, numbered).map_err(not_sent)?;
+                json!({ "paused": is_paused, NUMBER: change.number })
             }
             ["sample"] => {
                 let wanted = text(asked, "event")?.map(event_type).transpose()?;
@@ -82,7 +86,7 @@ impl Console {
     }
 }
 
-fn number(name: &'static str, text: &str) -> Result<usize, ConsoleError> {
+pub(super) fn number(name: &'static str, text: &str) -> Result<usize, ConsoleError> {
     text.parse().map_err(|_| ConsoleError::parameter(name, "a number", format_args!("{text:?}")))
 }
 
@@ -94,7 +98,7 @@ fn event_type(name: &str) -> Result<EventType, ConsoleError> {
     })
 }
 
-fn not_sent(why: NotSent) -> ConsoleError {
+pub(super) fn not_sent(why: NotSent) -> ConsoleError {
     let status = match why {
         NotSent::NoEndpoint | NotSent::NoAttempt => StatusCode::NOT_FOUND,
         NotSent::Nothing => StatusCode::SERVICE_UNAVAILABLE,
@@ -115,14 +119,14 @@ fn ended(outcome: &AttemptOutcome) -> (Option<u16>, Option<&str>) {
 }
 
 fn endpoint((index, shown): (usize, &ShownEndpoint)) -> Value {
-    let ShownEndpoint { endpoint, counts, waiting, waiting_bytes, oldest, is_paused, sent } = shown;
+    let ShownEndpoint { endpoint, counts, waiting, waiting_bytes, oldest, pause, sent } = shown;
     let failed = sent.iter().filter(|sent| !sent.attempt.outcome.is_delivered()).count();
     json!({
         "index": index,
         "url": endpoint.url.to_string(),
         "events": endpoint.events.iter().map(EventType::name).collect::<Vec<_>>(),
         "channels": endpoint.channels.as_ref().map(ToString::to_string),
-        "paused": is_paused,
+        "paused": pause.is_paused(),
         "waiting": waiting,
         "waiting_bytes": waiting_bytes,
         "oldest_ms": millis(*oldest),

@@ -23,6 +23,7 @@ use super::config::DeliverySettings;
 use super::endpoint::WebhookEndpoint;
 use super::log::{Attempt, AttemptOutcome, DeliveryLog};
 use super::observer::{InjectedOutcome, SendAttempt, is_same};
+use super::pause::{EndpointPause, PauseChange};
 use super::send_context::SendContext;
 use super::sent::{SentWebhook, SentWebhooks, ended};
 use super::signed::SignedWebhook;
@@ -44,8 +45,7 @@ pub(super) struct EndpointSender {
     drops: Mutex<DropLog>,
     /// Numbers the requests, for the log.
     requests: AtomicU64,
-    /// Whether nothing is to be sent for now, if an operator has said so or otherwise.
-    paused: Mutex<Option<bool>>,
+    pause: Mutex<EndpointPause>,
     sent: Mutex<SentWebhooks>,
 }
 
@@ -70,31 +70,30 @@ impl EndpointSender {
             producers: AtomicUsize::new(1),
             drops: Mutex::default(),
             requests: AtomicU64::new(0),
-            paused: Mutex::default(),
+            pause: Mutex::default(),
             sent: Mutex::default(),
         }
     }
 
-    /// Sends nothing from now on, or goes on.
-    pub(super) fn pause(&self, is_paused: bool) {
-        *self.paused.lock() = Some(is_paused);
+    /// Sends nothing from now on, or goes on, as an operator says, here or on a node that has numbered it.
+    pub(super) fn change_pause(&self, is_paused: bool, numbered: u64) -> PauseChange {
+        let change = self.pause.lock().change(is_paused, numbered);
         self.changed.notify_one();
+        change
     }
 
-    /// Sends nothing from now on, as it is on another node, unless it has been said here what is to be. Whether it is paused by that.
-    pub(super) fn pause_as_elsewhere(&self) -> bool {
-        let mut paused = self.paused.lock();
-        let is_new = paused.is_none();
-        if is_new {
-            *paused = Some(true);
+    /// Does as another node has heard, if that is later than what is known here. Whether it differs from before.
+    pub(super) fn learn_pause(&self, change: PauseChange) -> bool {
+        let differs = self.pause.lock().learn(change);
+        if differs {
             self.changed.notify_one();
         }
-        is_new
+        differs
     }
 
-    /// Whether nothing is sent for now.
-    pub(super) fn is_paused(&self) -> bool {
-        *self.paused.lock() == Some(true)
+    /// What an operator has said of it.
+    pub(super) fn pause(&self) -> EndpointPause {
+        *self.pause.lock()
     }
 
     /// The latest attempts, the newest first.
@@ -206,7 +205,7 @@ impl EndpointSender {
             let now = self.context.clock.now();
             let closed = self.producers.load(Ordering::Acquire) == 0;
             // A pause ends with the broker, and with the last who sends by it: nobody could have it go on.
-            let is_held = self.is_paused() && !closed && *stage.borrow() == BrokerStage::Running;
+            let is_held = self.pause().is_paused() && !closed && *stage.borrow() == BrokerStage::Running;
             while under_way.len() < most && !is_held {
                 let Some(batch) = self.queue.lock().take(now) else { break };
                 under_way.spawn(Arc::clone(&self).deliver(batch, stage.clone(), std::mem::take(&mut due)));

@@ -8,7 +8,7 @@
 //! Where several nodes are one broker, all hear the same, and `sorter` leaves to another node what is not this one's to
 //! tell.
 //!
-//! `event`, `suppress`, `batch_queue` and `retry` are pure: the time is an argument.
+//! `event`, `suppress`, `batch_queue`, `pause` and `retry` are pure: the time is an argument.
 
 pub(crate) mod batch_queue;
 mod clock;
@@ -26,6 +26,7 @@ mod listener;
 pub(crate) mod log;
 mod observer;
 mod operator;
+mod pause;
 pub(crate) mod retry;
 pub(crate) mod sample;
 mod send_context;
@@ -44,6 +45,7 @@ pub use event_type::{EventType, EventTypes};
 pub use log::{Attempt, AttemptOutcome, DeliveryCounts, DeliveryLog};
 pub(crate) use observer::{InjectedOutcome, Observer, SendAttempt};
 pub(crate) use operator::{NotSent, OperatorAttempt, ShownEndpoint};
+pub(crate) use pause::PauseChange;
 pub(crate) use sent::SentWebhook;
 pub use service::{EndpointLog, Webhooks};
 pub(crate) use service::{check, trusted_file};

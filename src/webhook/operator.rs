@@ -13,6 +13,7 @@ use super::clock::{system_now, system_time, unix_millis};
 use super::endpoint::{EndpointUrl, WebhookEndpoint};
 use super::endpoint_sender::EndpointSender;
 use super::log::{Attempt, AttemptOutcome, DeliveryCounts};
+use super::pause::{EndpointPause, PauseChange};
 use super::sample;
 use super::sent::{SentWebhook, ended};
 use super::service::Webhooks;
@@ -30,7 +31,7 @@ pub(crate) struct ShownEndpoint {
     pub(crate) waiting: usize,
     pub(crate) waiting_bytes: usize,
     pub(crate) oldest: Duration,
-    pub(crate) is_paused: bool,
+    pub(crate) pause: EndpointPause,
     /// The latest attempts, the newest first.
     pub(crate) sent: Vec<SentWebhook>,
 }
@@ -68,7 +69,7 @@ impl Webhooks {
                 waiting: sender.waiting(),
                 waiting_bytes,
                 oldest,
-                is_paused: sender.is_paused(),
+                pause: sender.pause(),
                 sent: sender.sent(),
             }
         };
@@ -90,20 +91,35 @@ impl Webhooks {
         Ok((sender.endpoint.url.clone(), sent))
     }
 
-    /// Has an endpoint sent nothing from now on, or goes on. What comes meanwhile waits within the bounds of the queue.
+    /// Has an endpoint sent nothing from now on, or goes on, as an operator says, here or on a node that has numbered it. What comes
+    /// meanwhile waits within the bounds of the queue.
     ///
     /// # Errors
     /// If there is no such endpoint.
-    pub(crate) fn pause(&self, app_id: &str, index: usize, is_paused: bool) -> Result<(), NotSent> {
-        self.sender(app_id, index)?.pause(is_paused);
-        Ok(())
+    pub(crate) fn pause(
+        &self,
+        app_id: &str,
+        index: usize,
+        is_paused: bool,
+        numbered: u64,
+    ) -> Result<PauseChange, NotSent> {
+        Ok(self.sender(app_id, index)?.change_pause(is_paused, numbered))
     }
 
-    /// The same for an endpoint that is paused on another node, unless an operator has said here what is to be, or it is another
-    /// one. Whether it is paused by that.
-    pub(crate) fn pause_as_elsewhere(&self, app_id: &str, index: usize, url: &str) -> bool {
+    /// Does with an endpoint as another node has heard, if that is later than what is known here, unless it is another one. Whether it
+    /// differs from before.
+    pub(crate) fn learn_pause(&self, app_id: &str, index: usize, url: &str, change: PauseChange) -> bool {
         let sender = self.sender(app_id, index).ok();
-        sender.is_some_and(|sender| sender.endpoint.url.to_string() == url && sender.pause_as_elsewhere())
+        sender.is_some_and(|sender| sender.endpoint.url.to_string() == url && sender.learn_pause(change))
+    }
+
+    /// What an operator has said last of the endpoints of an app, each with its place and its address.
+    pub(crate) fn pause_changes(&self, app_id: &str) -> Vec<(usize, String, PauseChange)> {
+        let senders = self.senders_of(app_id).into_iter().enumerate();
+        let said = |(index, sender): (usize, Arc<EndpointSender>)| {
+            Some((index, sender.endpoint.url.to_string(), sender.pause().last()?))
+        };
+        senders.filter_map(said).collect()
     }
 
     /// Sends once more what an attempt sent, signed anew and marked; the queue and its attempts are not touched.

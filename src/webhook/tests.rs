@@ -181,7 +181,7 @@ fn a_pause_ends_when_the_app_signs_by_another_key_or_is_removed() {
         let sink = Sink::plain(&[200]);
         let config = config(&format!("http://127.0.0.1:{}/", sink.port));
         let listener = webhooks.listener(&app(), &config).unwrap();
-        webhooks.pause("1", 0, true).unwrap();
+        webhooks.pause("1", 0, true, 0).unwrap();
         test.tell(&listener, |room| Notice::ChannelOccupied(room, origin()));
         let [endpoint] = &webhooks.endpoints("1")[..] else { panic!("one endpoint") };
         eventually(&endpoint.log, |log| (log.counts().waiting == 1).then_some(()));
@@ -192,20 +192,22 @@ fn a_pause_ends_when_the_app_signs_by_another_key_or_is_removed() {
     }
 }
 
-/// What an operator says here counts, whatever is heard of other nodes later.
+/// What another node has heard is done where it is later, and of the same endpoint.
 #[test]
-fn a_pause_of_another_node_holds_until_something_is_said_here() {
+fn a_change_of_another_node_is_done_where_it_is_later() {
     let webhooks = Webhooks::new();
     let url = "http://127.0.0.1:9/";
     let _listener = webhooks.listener(&app(), &config(url)).unwrap();
-    let is_paused = || webhooks.shown("1")[0].is_paused;
+    let is_paused = || webhooks.shown("1")[0].pause.is_paused();
+    let paused = |number| PauseChange { number, goes_on: false };
     for (app, index, other) in [("2", 0, url), ("1", 1, url), ("1", 0, "http://127.0.0.1:10/")] {
-        assert!(!webhooks.pause_as_elsewhere(app, index, other) && !is_paused(), "{app} {index} {other}");
+        assert!(!webhooks.learn_pause(app, index, other, paused(1)) && !is_paused(), "{app} {index} {other}");
     }
-    assert!(webhooks.pause_as_elsewhere("1", 0, url) && is_paused());
-    assert!(!webhooks.pause_as_elsewhere("1", 0, url), "it is already");
-    webhooks.pause("1", 0, false).unwrap();
-    assert!(!webhooks.pause_as_elsewhere("1", 0, url) && !is_paused());
+    assert!(webhooks.learn_pause("1", 0, url, paused(1)) && is_paused());
+    assert!(!webhooks.learn_pause("1", 0, url, paused(2)), "it is already");
+    assert_eq!(webhooks.pause("1", 0, false, 1).unwrap().number, 3);
+    assert!(!webhooks.learn_pause("1", 0, url, paused(2)) && !is_paused(), "that was before");
+    assert!(webhooks.learn_pause("1", 0, url, paused(4)) && is_paused());
 }
 
 /// An unchanged configuration keeps its listener. Another one does not lose what the old one held back.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use heliostat_protocol_tests::{Engine, Node, Setup, Socket};
+use heliostat_protocol_tests::{Engine, Forwarder, Node, Setup, Socket};
 use serde_json::{Value, json};
 
 use crate::users::signed_in;
@@ -107,6 +107,13 @@ fn any_node_shows_and_closes_the_connections_of_all() {
     b.broker().resume();
 }
 
+/// Whether the first endpoint is paused on each of the nodes that answer this one.
+fn paused(at: &Node) -> Vec<Value> {
+    let shown = show(at, "/webhooks");
+    let nodes = shown["endpoints"][0]["nodes"].as_array().unwrap();
+    nodes.iter().map(|node| node["paused"].clone()).collect()
+}
+
 /// An endpoint of webhooks that was paused is paused by a node that starts later as well, which the console shows; any node resumes it on
 /// all, and what waited is sent.
 ///
@@ -119,11 +126,6 @@ fn a_node_that_starts_pauses_what_is_paused() {
     let path = |what: &str| format!("/console/api/apps/{}/webhooks/0/{what}", a.target.credentials.app_id);
     assert_eq!(a.api("POST", &path("pause"), &json!({})).json()["paused"], true);
     let b = setup.start_node("b");
-    let paused = |at: &Node| -> Vec<Value> {
-        let shown = show(at, "/webhooks");
-        let nodes = shown["endpoints"][0]["nodes"].as_array().unwrap();
-        nodes.iter().map(|node| node["paused"].clone()).collect()
-    };
     eventually_is("both have paused it", vec![json!(true); 2], || paused(&a));
     let mut socket = b.target.connect();
     socket.subscribe("room");
@@ -135,4 +137,36 @@ fn a_node_that_starts_pauses_what_is_paused() {
     assert_eq!(b.api("POST", &path("resume"), &json!({})).json()["paused"], false);
     assert_eq!(paused(&a), [json!(false), json!(false)]);
     Told::default().until(&sink, "channel_occupied", "room");
+}
+
+/// A node whose bus was away learns what was said elsewhere meanwhile, and the others what was said there: the last change holds, not the
+/// one that is told last.
+///
+/// Proves: N12, N16, console.
+#[test]
+fn a_pause_that_was_missed_is_learned_when_the_bus_is_back() {
+    let (engine, sink) = (Engine::standalone(), sink());
+    let forwarder = Forwarder::start(engine.server().port());
+    let setup = Setup::on(&engine).apps(&apps(&sink, 1.0));
+    let (a, b) = (setup.start_node("a"), setup.reaching(&forwarder).start_node("b"));
+    let path = |what: &str| format!("/console/api/apps/{}/webhooks/0/{what}", a.target.credentials.app_id);
+    let say = |at: &Node, what: &str| assert_eq!(at.api("POST", &path(what), &json!({})).status, 200);
+    let is = |at: &Node| ask(at, "/webhooks").1["endpoints"][0]["paused"].clone();
+    eventually("they know each other", || (paused(&a).len() == 2 && paused(&b).len() == 2).then_some(()));
+    say(&a, "pause");
+    assert_eq!(paused(&a), [json!(true), json!(true)]);
+    // It is resumed at the one, and the other one does not hear it.
+    forwarder.cut();
+    b.await_not_ready();
+    say(&a, "resume");
+    assert_eq!((is(&a), is(&b)), (json!(false), json!(true)));
+    forwarder.heal();
+    eventually_is("it goes on at both", vec![json!(false); 2], || paused(&b));
+    // It is paused at the one that is alone.
+    forwarder.cut();
+    b.await_not_ready();
+    say(&b, "pause");
+    assert_eq!((is(&a), is(&b)), (json!(false), json!(true)));
+    forwarder.heal();
+    eventually_is("it is paused at both", vec![json!(true); 2], || paused(&a));
 }
