@@ -50,7 +50,9 @@ use self::order::{ORDER, WHOLE, examine};
 use self::place::CheckedPlace;
 use self::report::{Report, ReportForm};
 use self::visit::Visit;
-use super::remote::{AdminPlace, AppArguments, GivenApp, Remote, RemoteFailure, broker_url, is_colourful};
+use super::remote::{
+    AdminPlace, AppArguments, GivenApp, Remote, RemoteFailure, broker_url, is_colourful, no_address,
+};
 use crate::outbound::{TrustedFile, shown};
 
 /// What is to be examined.
@@ -122,7 +124,7 @@ fn read_place(text: &str, named_by: &str) -> Result<CheckedPlace, RemoteFailure>
         let got = if !text.contains("://") && GivenApp::parse(text, named_by).is_ok() {
             "what may be an app: give that by --app".to_owned()
         } else {
-            format!("{:?}", shown(text))
+            no_address(text)
         };
         let told = format!("{named_by}: expected an address such as https://example.com, got {got}");
         RemoteFailure::usage(told)

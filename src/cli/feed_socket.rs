@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 use url::Url;
 
-use super::remote::{NO_ADMIN_LISTENER, RemoteFailure};
+use super::remote::{ADMIN_MAY_BE_OFF, NO_ADMIN_LISTENER, RemoteFailure};
 use super::web_socket::{ByteStream, ClientSocket, SocketMessage, shake_hands};
 use crate::outbound::client::with_causes;
 use crate::outbound::connector;
@@ -71,7 +71,7 @@ async fn opened(url: &Url, token: &str) -> Result<FeedSocket, RemoteFailure> {
     let mut connector = connector(None).map_err(|error| cannot(&error))?;
     let stream = connector.call(server).await.map_err(|error| {
         let why = with_causes(&*error);
-        cannot(&format!("{why}; heliostat listens there only if [admin] in its configuration says so"))
+        cannot(&format!("{why}; {ADMIN_MAY_BE_OFF}"))
     })?;
     let stream: Box<dyn ByteStream> = Box::new(TokioIo::new(stream));
     let shown = format!("Bearer {token}");
@@ -81,7 +81,7 @@ async fn opened(url: &Url, token: &str) -> Result<FeedSocket, RemoteFailure> {
         let status = answer.head.status.as_u16();
         let hint = match status {
             401 => ": the token is wrong",
-            404 => ": it is no admin listener with a console",
+            200..=399 | 404 => ": it is no admin listener with a console",
             503 => ": too many are watching",
             _ => "",
         };

@@ -33,6 +33,10 @@ pub(super) const WORDLESS: &str = ", without saying why";
 pub(super) const NO_ADMIN_LISTENER: &str =
     "that is where clients connect: give the address of the admin listener by --admin";
 
+/// Why an admin listener may not be where it is looked for.
+pub(super) const ADMIN_MAY_BE_OFF: &str =
+    "heliostat listens there only if [admin] in its configuration says so";
+
 /// Where a broker is, if nothing says it.
 const HERE: &str = "http://127.0.0.1:6001";
 
@@ -250,8 +254,8 @@ impl Remote {
             Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
         let base = base.ok_or_else(|| {
             RemoteFailure::usage(format!(
-                "{named_by}: expected an address such as {such_as}, got {:?}",
-                shown(url)
+                "{named_by}: expected an address such as {such_as}, got {}",
+                no_address(url)
             ))
         })?;
         // What else stands there may be a password or a token: it would be left out of the requests, and told in messages.
@@ -303,8 +307,7 @@ impl Remote {
             of_page.extend(after.as_deref().map(|after| ("after", after)));
             let mut page = self.get(path, &of_page)?;
             let Some(items) = page.get_mut("items").and_then(Json::as_array_mut) else {
-                let told = format!("{} answered no list, so it may be no admin listener", self.place());
-                return Err(RemoteFailure::not_done(told));
+                return Err(self.no_list());
             };
             all.append(items);
             silent = page["silent"].as_array().cloned().unwrap_or(silent);
@@ -313,6 +316,11 @@ impl Remote {
                 return Ok((all, silent));
             }
         }
+    }
+
+    /// An admin listener would have answered a list.
+    pub(super) fn no_list(&self) -> RemoteFailure {
+        RemoteFailure::not_done(format!("{} answered no list, so it may be no admin listener", self.place()))
     }
 
     pub(super) fn post(&self, path: &str, body: &Json) -> AskedFor {
@@ -405,8 +413,16 @@ impl Remote {
         let request = request.map_err(RemoteFailure::usage)?;
         let asked = self.client.ask(request, TIMEOUT, ANSWER_BYTES).await;
         let place = self.place();
-        let (reply, is_whole) =
-            asked.map_err(|error| RemoteFailure::not_done(format!("{place} cannot be asked: {error}")))?;
+        let (reply, is_whole) = asked.map_err(|error| {
+            let error = error.to_string();
+            // That it was one of the client in connecting, the sentence says.
+            let why = error.strip_prefix("client error (Connect): ").unwrap_or(&error);
+            let change = match &self.pass {
+                Pass::Signed(_) => "see whether the server runs there; --url names another address",
+                Pass::Token(_) => ADMIN_MAY_BE_OFF,
+            };
+            RemoteFailure::not_done(format!("{place} cannot be asked: {why}; {change}"))
+        })?;
         let text = String::from_utf8_lossy(&reply.body).into_owned();
         Ok(ToldReply { status: reply.status, text, is_whole })
     }
@@ -424,7 +440,11 @@ impl Remote {
             };
             let is_of_clients =
                 matches!(self.pass, Pass::Token(_)) && why.ends_with("is no endpoint of this broker");
-            let change = if is_of_clients { format!("; {NO_ADMIN_LISTENER}") } else { String::new() };
+            let change = match told_status {
+                _ if is_of_clients => format!("; {NO_ADMIN_LISTENER}"),
+                300..400 => "; redirects are not followed: give the address that it leads to".to_owned(),
+                _ => String::new(),
+            };
             let told = format!("{place} answered {status}{code}{why}{change}");
             return Err(RemoteFailure { is_of_server: true, ..RemoteFailure::not_done(told) });
         }
@@ -508,6 +528,14 @@ pub(super) fn broker_url(given: Option<&str>, named_by: &'static str) -> (String
     };
     let given = given.map(|url| (url.to_owned(), named_by));
     given.or_else(of_environment).unwrap_or_else(|| (HERE.to_owned(), named_by))
+}
+
+/// What is no address, in quotes, and what it lacks where that is all.
+pub(super) fn no_address(text: &str) -> String {
+    let lacks_scheme = !text.contains("://") && !text.contains(['@', '?', '#']);
+    let would_be_one = Url::parse(&format!("http://{text}")).is_ok_and(|url| url.has_host());
+    let lacks = if lacks_scheme && would_be_one { ", which lacks http:// or https://" } else { "" };
+    format!("{:?}{lacks}", shown(text))
 }
 
 /// Whether what is printed is read by a person at a terminal that knows colours.
@@ -641,6 +669,7 @@ mod tests {
             ("http://user:hush@h", "got one with a password"),
             ("http://hush@h", "got one with a user"),
             ("h?token=hush", "got \"h?…\""),
+            ("localhost:6001", "got \"localhost:6001\", which lacks http:// or https://"),
             ("ftp://user:hush@h", "got \"…@h\""),
             ("", "got \"\""),
         ] {
@@ -648,6 +677,20 @@ mod tests {
             assert!(told.contains("such as http://127.0.0.1:9601") && !told.contains("hush"), "{told}");
             assert!(told.ends_with(got), "{told}");
         }
+    }
+
+    #[test]
+    fn who_cannot_be_asked_or_leads_elsewhere_is_told_with_what_to_do() {
+        let nowhere = Remote::nowhere();
+        let told = nowhere.get("/", &[]).unwrap_err().told;
+        assert!(told.starts_with("http://127.0.0.1:9 cannot be asked: tcp connect error: "), "{told}");
+        assert!(told.ends_with("; see whether the server runs there; --url names another address"), "{told}");
+        let reply = ToldReply { status: 301, text: String::new(), is_whole: true };
+        let told = nowhere.read(&reply).unwrap_err().told;
+        assert!(
+            told.contains("answered 301") && told.ends_with("give the address that it leads to"),
+            "{told}"
+        );
     }
 
     #[test]

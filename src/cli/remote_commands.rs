@@ -229,8 +229,8 @@ pub(super) fn webhook_attempts(admin: &AdminArguments) -> Result<String, RemoteF
     if admin.json {
         return Ok(format!("{}\n", json_line(&answer)));
     }
-    let endpoints = answer["endpoints"].as_array().into_iter().flatten();
-    let lines = endpoints.flat_map(endpoint_lines).collect();
+    let endpoints = answer["endpoints"].as_array().ok_or_else(|| remote.no_list())?;
+    let lines = endpoints.iter().flat_map(endpoint_lines).collect();
     let silent = answer["silent"].as_array().map_or(&[][..], Vec::as_slice);
     Ok(lines_or(lines, "the app has no webhooks") + &silent_lines(silent))
 }

@@ -98,7 +98,7 @@ async fn the_fallbacks_of_a_broker_work_and_pages_of_other_sites_may_use_them() 
 fn an_app_in_the_place_of_the_address_is_not_shown() {
     let told = |text: &str| read_place(text, "URL").unwrap_err().told;
     assert!(told("1001:app-key:hush").ends_with("got what may be an app: give that by --app"));
-    assert!(told("example.com:443").ends_with("got \"example.com:443\""));
+    assert!(told("example.com:443").ends_with("got \"example.com:443\", which lacks http:// or https://"));
     assert_eq!(read_place("1001:app-key:hush", "URL").unwrap_err().exit_code, 2);
 }
 
