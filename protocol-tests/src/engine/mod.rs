@@ -17,8 +17,9 @@ pub use sentinel::Watched;
 pub use server::RedisServer;
 pub use sharded::Sharded;
 
-/// How long the servers of an engine may take until they serve together.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the servers of an engine may take until they serve together. A Sentinel that has stood still for two seconds does
+/// nothing for thirty.
+const START_DEADLINE: Duration = Duration::from_secs(180);
 
 /// The name under which Sentinel knows its primary.
 pub const SENTINEL_NAME: &str = "heliostat";
