@@ -431,11 +431,11 @@ impl Hub {
         for channel in app.video.channels() {
             let [earlier, later] =
                 [before, &*after].map(|app| app.video(&channel).map(|settings| &settings.publishers));
-            let may_be_refused = |source: &ChannelName, event: &str| {
+            let may_be_refused = |(source, event): (&ChannelName, &str), track: &TrackName| {
                 let is_refused_there = if *source == channel {
                     earlier != later
                 } else {
-                    !app.is_listened_to(Some(source.as_str()), event)
+                    !app.may_lead((source, event), (&channel, &track.event))
                 };
                 is_refused_there || !after.client_events
             };

@@ -177,9 +177,14 @@ impl Rule {
         let captured = self.heard_in(event)?;
         Ok(WouldSend {
             channels: self.channels(captured).collect(),
-            name: self.spec.rename.as_deref().unwrap_or(&event.name),
+            name: self.sent_as(&event.name),
             data: self.transform(&event.data),
         })
+    }
+
+    /// What it calls an event of this name.
+    fn sent_as<'n>(&'n self, event: &'n str) -> &'n str {
+        self.spec.rename.as_deref().unwrap_or(event)
     }
 
     /// The channel of each target, where the star of the source matched `captured`; of one that is no name of a channel that, and
@@ -275,6 +280,12 @@ impl Tap for Rule {
         self.heard_in(event).is_ok_and(|captured| self.channels(captured).flatten().any(|to| is_such(&to)))
     }
 
+    fn may_lead(&self, (channel, event): (&ChannelName, &str), (to, name): (&ChannelName, &str)) -> bool {
+        let captured = self.capture(Some(channel.as_str()), event).ok().filter(|_| self.spec.hears_clients);
+        self.sent_as(event) == name
+            && captured.is_some_and(|captured| self.channels(captured).flatten().any(|target| target == *to))
+    }
+
     fn hear(&self, event: &AcceptedEvent<'_>, context: &Context<'_>) {
         let captured = match self.heard_in(event) {
             Ok(captured) => captured,
@@ -284,7 +295,7 @@ impl Tap for Rule {
         };
         self.counts.count_match(event);
         let from = event.channel().map(ChannelName::as_str);
-        let name = self.spec.rename.as_deref().unwrap_or(&event.name);
+        let name = self.sent_as(&event.name);
         // Made once for all targets, and only if one of them is to be sent it.
         let data = OnceCell::new();
         let data = || data.get_or_init(|| self.transform(&event.data));
@@ -378,6 +389,30 @@ mod tests {
         let http =
             RuleSpec { hears_clients: false, hears_http: true, ..RuleSpec::new("a", "e", "b").unwrap() };
         assert!(!rule_of(http).listens(Some("a"), "e"));
+    }
+
+    #[test]
+    fn whether_what_a_client_films_may_go_on_is_known_without_what_it_sends() {
+        let channel = |name: &str| ChannelName::parse(name, 164).unwrap();
+        let may_lead = |rule: &Rule, from: (&str, &str), to: (&str, &str)| {
+            rule.may_lead((&channel(from.0), from.1), (&channel(to.0), to.1))
+        };
+        let mut spec = RuleSpec::parse("cam-*:frame=mirror-*:picture").unwrap();
+        spec.filter.insert("kind".into(), "camera".into());
+        let rule = rule_of(spec.clone());
+        assert!(may_lead(&rule, ("cam-1", "frame"), ("mirror-1", "picture")), "it may be such a one");
+        for (from, to) in [
+            (("dog-1", "frame"), ("mirror-1", "picture")),
+            (("cam-1", "other"), ("mirror-1", "picture")),
+            (("cam-1", "frame"), ("mirror-2", "picture")),
+            (("cam-1", "frame"), ("mirror-1", "frame")),
+        ] {
+            assert!(!may_lead(&rule, from, to), "{from:?} to {to:?}");
+        }
+        let of_backends = rule_of(RuleSpec { hears_clients: false, hears_http: true, ..spec });
+        assert!(!may_lead(&of_backends, ("cam-1", "frame"), ("mirror-1", "picture")));
+        let as_it_is = rule_of(RuleSpec::parse("a:*=b").unwrap());
+        assert!(may_lead(&as_it_is, ("a", "frame"), ("b", "frame")));
     }
 
     #[test]

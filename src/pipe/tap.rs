@@ -25,6 +25,12 @@ pub trait Tap: Send + Sync + 'static {
         false
     }
 
+    /// Whether what a client sends on this channel under this name may go on to that channel under that name, whatever else is in
+    /// it. Who films behind a pipe keeps its track there for as long as the pipe may lead it on.
+    fn may_lead(&self, _from: (&ChannelName, &str), _to: (&ChannelName, &str)) -> bool {
+        false
+    }
+
     /// Hears an event that was accepted: one that a client sent, or that a backend published over HTTP. All events
     /// of the app come here, also those it does not listen to.
     ///
@@ -47,6 +53,10 @@ impl Listener for TapListener {
 
     fn leads_to(&self, event: &AcceptedEvent<'_>, is_such: &dyn Fn(&ChannelName) -> bool) -> bool {
         self.0.leads_to(event, is_such)
+    }
+
+    fn may_lead(&self, from: (&ChannelName, &str), to: (&ChannelName, &str)) -> bool {
+        self.0.may_lead(from, to)
     }
 
     fn notice(&self, hub: &Arc<Hub>, app: &Arc<AppState>, notice: &Notice<'_>) {

@@ -43,6 +43,8 @@ mod backends_elsewhere;
 mod broker;
 mod conditions;
 #[cfg(test)]
+mod filming;
+#[cfg(test)]
 mod lost_worker;
 #[cfg(test)]
 mod metrics_churn;

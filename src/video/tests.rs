@@ -382,7 +382,10 @@ fn who_may_film_no_longer_holds_a_track_for_five_seconds_more() {
         filming
     };
     let doubt = |filming: &mut Filming, refused: &ChannelName| {
-        filming.tracks.doubt(&|channel, event| channel == refused && event == "frame", filming.now);
+        let is_refused = |(channel, event): (&ChannelName, &str), track: &TrackName| {
+            channel == refused && event == "frame" && *track.event == *"client-video"
+        };
+        filming.tracks.doubt(&is_refused, filming.now);
     };
     for (filmer, at) in [(&client(1), &camera), (&behind, &source)] {
         let mut filming = filmed_by(filmer);

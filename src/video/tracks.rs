@@ -9,7 +9,7 @@ use crate::protocol::{
 
 use super::claim::FilmingClaim;
 use super::figures::{HolderFigures, TrackFigures};
-use super::holder::{Filmer, HoldClaim, HolderPlace, OtherNode, Rivalry, TrackHolder};
+use super::holder::{Filmer, FilmingClient, HoldClaim, HolderPlace, OtherNode, Rivalry, TrackHolder};
 use super::playback::{Beginning, KeyframeWish, RenditionGroup};
 use super::sequence::{FrameSequence, ReceiptStep};
 use super::to_filmer::{FilmerNews, ToFilmer};
@@ -249,11 +249,18 @@ impl ChannelTracks {
         self.tracks.iter_mut().for_each(|track| track.holder.left(socket, channel, now));
     }
 
-    /// The settings have changed: clients of which this says so, by the channel on which they send and what, may film no longer,
-    /// as far as is known. What they film is theirs for as long as that of holders that have gone, unless more of it comes.
-    pub(crate) fn doubt(&mut self, may_be_refused: &dyn Fn(&ChannelName, &str) -> bool, now: Instant) {
+    /// The settings have changed: clients of which this says so, by the channel on which they send and what, and by the track, may
+    /// film no longer, as far as is known. What they film is theirs for as long as that of holders that have gone, unless more of it
+    /// comes.
+    pub(crate) fn doubt(
+        &mut self,
+        may_be_refused: &dyn Fn((&ChannelName, &str), &TrackName) -> bool,
+        now: Instant,
+    ) {
         for track in &mut self.tracks {
-            if track.holder.client().is_some_and(|client| may_be_refused(&client.channel, &client.event)) {
+            let is_refused =
+                |client: &FilmingClient| may_be_refused((&client.channel, &client.event), &track.name);
+            if track.holder.client().is_some_and(is_refused) {
                 track.holder.doubt(now);
             }
         }

@@ -115,6 +115,11 @@ pub trait Listener: Send + Sync {
         false
     }
 
+    /// Whether what a client sends on this channel under this name may be led to that channel under that name.
+    fn may_lead(&self, _from: (&ChannelName, &str), _to: (&ChannelName, &str)) -> bool {
+        false
+    }
+
     /// Whether it wants to hear nothing at all at present. If all listeners do, notices cost nothing.
     fn is_idle(&self) -> bool {
         false
@@ -335,6 +340,11 @@ impl AppState {
         app.carries_tracks()
             && (event.channel().is_some_and(is_video)
                 || self.listeners().iter().any(|listener| listener.leads_to(event, &is_video)))
+    }
+
+    /// Whether some listener may lead what a client sends on this channel under this name to that channel under that name.
+    pub(super) fn may_lead(&self, from: (&ChannelName, &str), to: (&ChannelName, &str)) -> bool {
+        self.listeners().iter().any(|listener| listener.may_lead(from, to))
     }
 
     /// Bytes that one message of a client may have, as of now.
