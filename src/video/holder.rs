@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::protocol::{ChannelName, SocketId, TrackKind, TrackMessage, TrackName};
 
 use super::claim::{FilmingClaim, TrackMoves};
+use super::doubt::HolderDoubt;
 use super::wishes::TrackRequest;
 
 /// How long a track is kept for a holder that has gone.
@@ -42,8 +43,8 @@ pub(super) struct TrackHolder {
     since: Instant,
     /// Since when it is known to have gone; of what is no client of this node, when it was last heard.
     gone_since: Option<Instant>,
-    /// Since when it may be a client that may film no longer.
-    in_doubt_since: Option<Instant>,
+    /// It may be a client that may film no longer.
+    doubt: Option<HolderDoubt>,
     displaced: Vec<SocketId>,
     moves: TrackMoves,
     /// Other nodes have been told of it, if it is theirs to know.
@@ -159,7 +160,7 @@ impl TrackHolder {
             publisher,
             since: now,
             gone_since,
-            in_doubt_since: None,
+            doubt: None,
             displaced: Vec::new(),
             moves: TrackMoves::default(),
             is_told: false,
@@ -216,8 +217,7 @@ impl TrackHolder {
             }
             (Filmer::Client { socket, .. }, HolderPlace::Client(holder)) if *socket == holder.socket => {
                 self.gone_since = None;
-                // What was judged by the settings before has come by then.
-                self.in_doubt_since = self.in_doubt_since.filter(|since| *since + CROSSES_WITHIN > now);
+                self.doubt = self.doubt.and_then(|doubt| doubt.after_message(now));
                 return HoldClaim::Own;
             }
             _ => {}
@@ -335,7 +335,7 @@ impl TrackHolder {
         self.place = HolderPlace::Elsewhere(node);
         (self.publisher, self.user_id) = (claim.publisher.clone(), claim.user_id.as_deref().map(Arc::from));
         self.moves = claim.moves;
-        (self.in_doubt_since, self.rival) = (None, None);
+        (self.doubt, self.rival) = (None, None);
         (self.since, self.gone_since) = (now, now.checked_sub(HELD_FOR - kept_for).or(Some(now)));
     }
 
@@ -383,12 +383,12 @@ impl TrackHolder {
     /// Whether it may be a client that may film no longer, of which nothing has come since the settings have changed: no other node
     /// is to believe in it.
     fn is_doubtful(&self, now: Instant) -> bool {
-        self.in_doubt_since.is_some_and(|since| since + CROSSES_WITHIN <= now)
+        self.doubt.is_some_and(|doubt| doubt.since() + CROSSES_WITHIN <= now)
     }
 
     /// It may be a client that may film no longer: what it sends will tell.
     pub(super) fn doubt(&mut self, now: Instant) {
-        self.in_doubt_since = Some(now);
+        self.doubt = Some(HolderDoubt::raised(self.doubt, now));
     }
 
     /// Whether it has gone, and its time is over.
@@ -399,7 +399,7 @@ impl TrackHolder {
         {
             self.gone_since = Some(now);
         }
-        let since = [self.gone_since, self.in_doubt_since];
+        let since = [self.gone_since, self.doubt.map(|doubt| doubt.since())];
         since.into_iter().flatten().any(|since| since + HELD_FOR <= now)
     }
 }

@@ -5,6 +5,7 @@
 
 mod claim;
 mod config;
+mod doubt;
 mod figures;
 mod holder;
 mod message_queue;

@@ -419,6 +419,48 @@ fn who_may_film_no_longer_holds_a_track_for_five_seconds_more() {
 }
 
 #[test]
+fn the_time_of_a_track_goes_on_whatever_is_reloaded_meanwhile() {
+    let camera = channel();
+    let client = |n| Filmer::Client { socket: socket(n), user_id: None, channel: &camera, event: "frame" };
+    let key = |n| members(n, true, Rendition::Full, 0);
+    let filming = || {
+        let mut filming = Filming::new();
+        filming.send(&client(1), &key(1), true).unwrap();
+        filming
+    };
+    let reload = |filming: &mut Filming| filming.tracks.doubt(&|_, _| true, filming.now);
+    let is_free_at = |filming: &mut Filming, ms: u64| {
+        assert!(filming.at(ms - 1).send(&client(2), &key(1), true).is_err());
+        assert!(filming.at(1).send(&client(2), &key(1), true).is_ok());
+    };
+    // Nothing comes of a holder that may film no longer, or has gone.
+    for is_gone in [false, true] {
+        let mut filming = filming();
+        reload(&mut filming);
+        if is_gone {
+            filming.tracks.left(&camera, socket(1), filming.now);
+        }
+        (0..4).for_each(|_| reload(filming.at(1_000)));
+        is_free_at(&mut filming, 1_000);
+    }
+    // What comes may have been judged by the first of two changes, and says nothing of the second.
+    let mut filming_on = filming();
+    reload(&mut filming_on);
+    reload(filming_on.at(900));
+    filming_on.at(600).send(&client(1), &key(2), true).unwrap();
+    is_free_at(&mut filming_on, 4_400);
+    // Who goes on to film holds its track, however often that is.
+    let mut filming_on = filming();
+    for n in 2..100 {
+        reload(&mut filming_on);
+        filming_on.at(600).send(&client(1), &key(n), true).unwrap();
+        let now = filming_on.now;
+        filming_on.tracks.sweep(now, &|_| true);
+    }
+    assert!(filming_on.send(&client(2), &key(1), true).is_err());
+}
+
+#[test]
 fn a_publisher_that_comes_back_takes_its_track_over_with_a_key_frame_and_only_once() {
     let camera = channel();
     let user = "ann".into();
