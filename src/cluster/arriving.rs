@@ -212,7 +212,9 @@ impl<A: Adapter> WordReader<A> {
         let said_as = EventNumber { epoch: event.epoch, number: event.number };
         handing_over::delivering(said_as, || {
             if event.frame.is_binary() {
-                let shown = self.hub.film_from_elsewhere(app, channel, &event.frame, event.except, from);
+                let of_track = event.is_of_track;
+                let shown =
+                    self.hub.film_from_elsewhere(app, channel, (&event.frame, of_track), event.except, from);
                 let Some(shown) = shown else { return };
                 event.frame = shown;
             }

@@ -107,6 +107,9 @@ pub(crate) struct EventMessage {
     pub(crate) restored: Option<Restored>,
     /// Of a channel with a history: the channel also remembers it as its last one.
     pub(crate) is_remembered: bool,
+    /// It is a message of a track where it was accepted, whatever its channel is where it comes: its publisher is known by what
+    /// nobody else is told.
+    pub(crate) is_of_track: bool,
 }
 
 /// How an event is remembered that was put to the engine again.
@@ -421,14 +424,15 @@ impl EventMessage {
     const HAS_LATEST: u8 = 2;
     const IS_RESTORED: u8 = 4;
     const IS_REMEMBERED: u8 = 8;
+    const IS_OF_TRACK: u8 = 16;
 
     fn write(&self, out: &mut FieldWriter) {
-        let EventMessage { epoch, number, state, except, latest, frame, restored, is_remembered } = self;
+        let EventMessage { epoch, number, state, except, latest, frame, restored, .. } = self;
         let mark = |is: bool, mark: u8| if is { mark } else { 0 };
         let of_parts = mark(except.is_some(), Self::HAS_EXCEPT) | mark(latest.is_some(), Self::HAS_LATEST);
         let of_keeping =
-            mark(restored.is_some(), Self::IS_RESTORED) | mark(*is_remembered, Self::IS_REMEMBERED);
-        out.byte(of_parts | of_keeping);
+            mark(restored.is_some(), Self::IS_RESTORED) | mark(self.is_remembered, Self::IS_REMEMBERED);
+        out.byte(of_parts | of_keeping | mark(self.is_of_track, Self::IS_OF_TRACK));
         out.number(*epoch);
         out.number(*number);
         out.number(*state);
@@ -458,6 +462,7 @@ impl EventMessage {
             frame: fields.frame()?,
             restored: has(Self::IS_RESTORED).then(|| Restored::read(fields)).transpose()?,
             is_remembered: has(Self::IS_REMEMBERED),
+            is_of_track: has(Self::IS_OF_TRACK),
         })
     }
 }

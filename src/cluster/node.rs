@@ -374,6 +374,7 @@ impl<A: Adapter> ClusterNode<A> {
             frame: event.message.for_client(Form::Binary),
             restored: None,
             is_remembered: event.keeping.is_some() && event.remembered_for.is_some(),
+            is_of_track: event.message.is_of_track(),
         });
         Envelope { from: self.me, content }.encode()
     }

@@ -452,6 +452,7 @@ mod tests {
             frame: frame.clone(),
             restored: None,
             is_remembered: false,
+            is_of_track: false,
         };
         let bytes = Envelope { from: NodeId::new(1), content: Content::Event(event) }.encode();
         OwedEvent { bytes, ..owed }

@@ -176,6 +176,7 @@ mod tests {
             frame,
             restored: None,
             is_remembered: false,
+            is_of_track: false,
         };
         let (from, subject, word) = (NodeId::new(from), subject(channel), ParkedWord::Event(event));
         ParkedEvent { from, subject, word, state, numbered: None, until: now + WAIT }

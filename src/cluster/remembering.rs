@@ -106,6 +106,7 @@ impl<A: Adapter> ClusterNode<A> {
             frame,
             restored,
             is_remembered: false,
+            is_of_track: false,
         };
         let bytes = Envelope { from: self.me, content: Content::Event(event) }.encode();
         let restoring = self.adapter.restore(subject, bytes, expires_in, over);

@@ -13,7 +13,8 @@ pub(super) struct AppVideo {
     channels: Mutex<HashSet<ChannelName>>,
     /// There may be some.
     is_any: AtomicBool,
-    /// There could be some by earlier settings: publishers may go on to say what proves that they are those of a track.
+    /// There could be some by earlier settings, or by those of another node: publishers may say what proves that they are those of a
+    /// track.
     could_be_any: AtomicBool,
     /// The app was removed: there will be no further ones.
     has_ended: AtomicBool,
@@ -62,12 +63,12 @@ impl AppVideo {
         self.is_any.store(!channels.is_empty(), Ordering::Relaxed);
     }
 
-    /// The settings change, and by those that there are there could be some.
+    /// There could be some by the settings that there are, which change, or by those of another node.
     pub(super) fn note_that_there_could_be(&self) {
         self.could_be_any.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there could be some by earlier settings.
+    /// Whether there could be some by earlier settings, or by those of another node.
     pub(super) fn could_be_any(&self) -> bool {
         self.could_be_any.load(Ordering::Relaxed)
     }

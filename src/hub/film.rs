@@ -23,7 +23,7 @@ use crate::video::{
 };
 
 use super::mailbox::WorkerCommand;
-use super::{AppState, Bus, Hub, NodeVideo, Outgoing, Refused, Worker};
+use super::{AppState, Apps, Bus, Hub, NodeVideo, Outgoing, Refused, Worker};
 
 /// What has become of an event that came as a binary message.
 pub(super) enum Filmed<'e> {
@@ -123,20 +123,21 @@ impl Hub {
         Filmed::Taken
     }
 
-    /// The same of a binary message that another node has accepted, which has told its publisher what there was to be told. Returns
-    /// what of it is to be sent, if it is an ordinary event.
+    /// The same of a binary message that another node has accepted, and whether it was one of a track there; that node has told its
+    /// publisher what there was to be told. Returns what of it is to be sent, if it is an ordinary event.
     #[cold]
     pub(crate) fn film_from_elsewhere(
         &self,
         app_id: &str,
         channel: &ChannelName,
-        frame: &Frame,
+        (frame, is_of_track): (&Frame, bool),
         except: Option<SocketId>,
         from: NodeId,
     ) -> Option<Frame> {
         let ordinary = || Some(frame.clone());
         let apps = self.apps();
-        let Some(app) = apps.by_id(app_id).filter(|app| app.is_for_films()) else { return ordinary() };
+        let app = if is_of_track { films_elsewhere(&apps, app_id) } else { apps.by_id(app_id) };
+        let Some(app) = app.filter(|app| app.is_for_films()) else { return ordinary() };
         let Ok(BinaryMessage { event, user_id, payload, .. }) = BinaryMessage::parse(frame.payload()) else {
             return ordinary();
         };
@@ -340,7 +341,7 @@ impl Hub {
     /// Viewers on another node want key frames of what clients of this one film.
     pub(crate) fn key_frames_wanted_elsewhere(&self, app_id: &str, wanted: &KeyframesWanted) {
         let apps = self.apps();
-        let Some(app) = apps.by_id(app_id) else { return };
+        let Some(app) = films_elsewhere(&apps, app_id) else { return };
         let now = app.clock().now();
         let told = {
             let Some(mut entry) = app.channels.get_mut(&wanted.channel) else { return };
@@ -352,7 +353,7 @@ impl Hub {
     /// A client of another node films a track: one of this node that does as well goes on, or is refused from now on.
     pub(crate) fn filming_claimed_elsewhere(&self, app_id: &str, claim: &FilmingClaim, from: NodeId) {
         let apps = self.apps();
-        let Some(app) = apps.by_id(app_id) else { return };
+        let Some(app) = films_elsewhere(&apps, app_id) else { return };
         let is_connected = |socket| self.sockets.worker_of(app.index(), socket).is_some();
         let (now, own) = (app.clock().now(), OtherNode(self.node_id().bits()));
         let told = {
@@ -483,6 +484,14 @@ fn bare_frame(
 ) -> Option<Frame> {
     let bare = about.publisher.as_ref().and_then(|_| without_publisher(payload))?;
     Some(server_message::binary_event(event, &bare, channel, user_id))
+}
+
+/// An app of which another node has said what is said of tracks alone: there it has video channels, also where this node is yet to
+/// be told so.
+fn films_elsewhere<'a>(apps: &'a Apps, app_id: &str) -> Option<&'a Arc<AppState>> {
+    let app = apps.by_id(app_id)?;
+    app.video.note_that_there_could_be();
+    Some(app)
 }
 
 /// What a viewer can begin with that joins with this version. It is called under the channel's entry.

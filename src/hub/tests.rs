@@ -17,7 +17,10 @@ use crate::connection::{Join, JoinNumber};
 use crate::event::{AcceptedEvent, Destination, Source};
 use crate::protocol::json::Data;
 use crate::protocol::pattern::Pattern;
-use crate::protocol::{BinaryPayload, ChannelName, CloseCode, ProtocolVersion, server_message};
+use crate::protocol::{
+    BinaryPayload, ChannelName, CloseCode, Frame, ProtocolVersion, TrackKind, server_message,
+};
+use crate::video::{FilmingClaim, KeyframesWanted, TrackRequest};
 
 fn hub(apps: Vec<App>) -> Arc<Hub> {
     let apps = apps.into_iter().map(|app| (app, Vec::new())).collect();
@@ -413,7 +416,7 @@ fn what_proves_a_publisher_is_shown_to_nobody_while_nodes_are_reloaded_one_after
         let payload = BinaryPayload::new(media_type, members, b"x").unwrap();
         let frame = server_message::binary_event("client-video", &payload, &camera, None);
         let node = NodeId::new(7);
-        let shown = hub.film_from_elsewhere("1", &camera, &frame, None, node)?;
+        let shown = hub.film_from_elsewhere("1", &camera, (&frame, false), None, node)?;
         Some(String::from_utf8_lossy(shown.payload()).contains("a tab"))
     };
     let from_elsewhere = |hub: &Hub, media_type: &str| come(hub, media_type, whole);
@@ -428,4 +431,42 @@ fn what_proves_a_publisher_is_shown_to_nobody_while_nodes_are_reloaded_one_after
     hub.set_apps(vec![(with(None), None)]).unwrap();
     assert_eq!(from_elsewhere(&hub, "video/webcodecs"), Some(false), "it is an ordinary event now");
     assert_eq!(from_elsewhere(&hub, "image/jpeg"), Some(true), "it is none of a track");
+}
+
+#[test]
+fn a_node_that_is_yet_to_be_told_of_video_channels_hears_of_them_from_others() {
+    type Say = fn(&Hub, &ChannelName, &Frame);
+    let (node, camera) = (NodeId::new(7), ChannelName::parse("private-camera", 164).unwrap());
+    let payload = BinaryPayload::new("video/webcodecs", r#"{"publisher":"a tab"}"#, b"x").unwrap();
+    let frame = server_message::binary_event("client-video", &payload, &camera, None);
+    let is_shown = |frame: &Frame| String::from_utf8_lossy(frame.payload()).contains("a tab");
+    let filmed: Say = |hub, channel, frame| {
+        let node = NodeId::new(7);
+        let _ = hub.film_from_elsewhere("1", channel, (frame, true), None, node);
+    };
+    let wanted: Say = |hub, channel, _| {
+        hub.key_frames_wanted_elsewhere("1", &KeyframesWanted { channel: channel.clone(), of: None });
+    };
+    let claimed: Say = |hub, channel, _| {
+        let claim = FilmingClaim {
+            channel: channel.clone(),
+            of: TrackRequest { event: "client-video".into(), track: "".into() },
+            kind: TrackKind::Pictures,
+            publisher: None,
+            user_id: None,
+            is_older: false,
+            moves: Default::default(),
+        };
+        hub.filming_claimed_elsewhere("1", &claim, NodeId::new(7));
+    };
+    for say in [filmed, wanted, claimed] {
+        let hub = hub(vec![App::new("1", "k", "s")]);
+        let ordinary = || hub.film_from_elsewhere("1", &camera, (&frame, false), None, node).unwrap();
+        assert!(is_shown(&ordinary()), "no node is known to have video channels");
+        say(&hub, &camera, &frame);
+        assert!(!is_shown(&ordinary()));
+    }
+    let hub = hub(vec![App::new("1", "k", "s")]);
+    let shown = hub.film_from_elsewhere("1", &camera, (&frame, true), None, node).unwrap();
+    assert!(!is_shown(&shown), "the first of all");
 }

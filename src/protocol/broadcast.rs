@@ -188,6 +188,11 @@ impl Broadcast {
         }
     }
 
+    /// Whether it is a message of a track.
+    pub fn is_of_track(&self) -> bool {
+        matches!(self.special(), Some(SpecialDelivery::Track(_)))
+    }
+
     /// How it is delivered, where that is not as usual.
     pub fn special(&self) -> Option<&SpecialDelivery> {
         self.extras.as_ref().and_then(|extras| extras.special.as_ref())

@@ -483,6 +483,26 @@ fn who_may_film_no_longer_is_told_and_its_track_ends() {
     viewers.iter_mut().for_each(|viewer| viewer.await_frame(number));
 }
 
+/// Where nodes are told of their first video channels one after the other, the one that is last shows nobody what proves a publisher: not of
+/// what is filmed elsewhere, nor from then on of what is sent there.
+///
+/// Proves: video.
+#[test]
+fn a_node_that_is_reloaded_last_shows_nobody_what_proves_a_publisher() {
+    let (without, _) = FILMING.split_once("[[apps.channels]]").unwrap();
+    let trio = Trio::own(|setup| setup.apps(without));
+    let [a, b, _] = &trio.nodes;
+    reload(&trio, a, FILMING);
+    let channel = "presence-camera";
+    let (mut first, mut second) = (member(a, channel, "ann"), member(b, channel, "bob"));
+    let mut viewer = member(b, channel, "v");
+    for (number, publisher) in [(1, &mut first), (2, &mut second)] {
+        film(publisher, channel, &of_tab(number, true));
+        let shown = viewer.binary_within(patience()).expect("what was filmed comes");
+        assert_eq!(BinaryMessage::read(&shown).members, members(number, true));
+    }
+}
+
 /// A node with a holder stands still until somebody films on another one, and then goes on: all nodes agree on one of the two, and nobody is
 /// in the dark for longer than from one key frame to the next.
 ///

@@ -14,6 +14,7 @@ pub(in crate::cluster) fn word(number: u64, previous: u64) -> ChainWord {
         frame: Frame::ping(),
         restored: None,
         is_remembered: false,
+        is_of_track: false,
     };
     ChainWord { number, previous, said: ChainedWord::Event { from: NodeId::new(1), event } }
 }

@@ -96,9 +96,9 @@ fn contents() -> impl Strategy<Value = Content> {
     let latest = option::of(".{0,9}".prop_map(String::into_boxed_str));
     let numbers = any::<(u64, u64, u64)>();
     let restored = option::of(any::<(u64, u32)>());
-    let kept = (restored, any::<bool>());
+    let kept = (restored, any::<(bool, bool)>());
     let event = (numbers, option::of(sockets()), latest, frames(), kept).prop_map(
-        |((epoch, number, state), except, latest, frame, (restored, is_remembered))| {
+        |((epoch, number, state), except, latest, frame, (restored, (is_remembered, is_of_track)))| {
             let expires_in = |millis: u32| Duration::from_millis(millis.into());
             let restored = restored.map(|(rank, millis)| Restored { rank, expires_in: expires_in(millis) });
             Content::Event(EventMessage {
@@ -110,6 +110,7 @@ fn contents() -> impl Strategy<Value = Content> {
                 frame,
                 restored,
                 is_remembered,
+                is_of_track,
             })
         },
     );
@@ -276,6 +277,7 @@ fn a_frame_is_a_part_of_the_bytes() {
         frame,
         restored: None,
         is_remembered: false,
+        is_of_track: false,
     };
     let bytes = envelope(Content::Event(event)).encode();
     let Ok(Envelope { content: Content::Event(event), .. }) = Envelope::decode(&bytes) else { panic!() };
@@ -325,6 +327,7 @@ fn the_format_is_that_of_releases_before() {
             frame: text("{}"),
             restored: None,
             is_remembered: false,
+            is_of_track: false,
         }),
     ];
     let node = "fffffffffffffffffffffffffffffff8";

@@ -328,7 +328,7 @@ impl AppState {
         event.is_of_track() && self.leads_to_tracks(event)
     }
 
-    /// Whether some of its channels carry tracks, or have done so since the broker started.
+    /// Whether some of its channels carry tracks, or have done so since the broker started, here or on another node.
     pub(super) fn is_for_films(&self) -> bool {
         self.app().carries_tracks() || self.video.could_be_any()
     }
