@@ -430,15 +430,12 @@ impl Hub {
         }
         let (after, now) = (app.app(), app.clock().now());
         for channel in app.video.channels() {
-            let [earlier, later] =
-                [before, &*after].map(|app| app.video(&channel).map(|settings| &settings.publishers));
             let may_be_refused = |(source, event): (&ChannelName, &str), track: &TrackName| {
-                let is_refused_there = if *source == channel {
-                    earlier != later
-                } else {
-                    !app.may_lead((source, event), (&channel, &track.event))
-                };
-                is_refused_there || !after.client_events
+                // A rule may lead from one video channel to another, and its publishers film there.
+                let [earlier, later] =
+                    [before, &*after].map(|app| app.video(source).map(|settings| &settings.publishers));
+                let is_led = || *source == channel || app.may_lead((source, event), (&channel, &track.event));
+                earlier != later || !after.client_events || !is_led()
             };
             if let Some(mut entry) = app.channels.get_mut(&channel)
                 && let Some(tracks) = entry.tracks_mut()

@@ -101,3 +101,17 @@ fn who_films_before_a_rule_holds_its_track_for_as_long_as_that_may_lead_there() 
         assert_eq!(holds("stream", &before, &studio(&[rule, OTHER])), stays, "{rule}");
     }
 }
+
+#[test]
+fn who_films_on_a_channel_before_a_rule_holds_its_track_there_for_as_long_as_it_may_film_on_that_channel() {
+    let studio = |publishers: &[&str]| {
+        let mut config = studio(&["a-camera:client-video=my-camera", OTHER]);
+        let publishers = publishers.iter().map(|publisher| (*publisher).to_owned()).collect();
+        let settings = &mut config.apps[0].app.channels[0].video;
+        *settings = Some(VideoSettings { publishers, ..VideoSettings::default() });
+        config
+    };
+    for (publishers, stays) in [(&["ann"], true), (&["bob"], false)] {
+        assert_eq!(holds("a-camera", &studio(&["ann"]), &studio(publishers)), stays, "{publishers:?}");
+    }
+}
