@@ -61,7 +61,9 @@ mod tests {
         // In whichever order a new node asks the two.
         for order in [[pause, resumed], [resumed, pause]] {
             new = EndpointPause::default();
-            order.into_iter().for_each(|change| drop(new.learn(change)));
+            for change in order {
+                new.learn(change);
+            }
             assert!(!new.is_paused(), "{order:?}");
         }
         assert!(!here.learn(pause) && !here.is_paused(), "it is of before");
@@ -72,7 +74,9 @@ mod tests {
     #[test]
     fn what_an_operator_says_is_later_than_what_is_known_on_any_node_that_hears_it() {
         let mut much = EndpointPause::default();
-        (0..4).for_each(|_| drop(much.change(true, 0)));
+        for _ in 0..4 {
+            much.change(true, 0);
+        }
         let mut little = EndpointPause::default();
         let resumed = little.change(false, 0);
         assert_eq!(much.change(false, resumed.number).number, 5);
