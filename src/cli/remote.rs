@@ -250,8 +250,10 @@ impl Remote {
     }
 
     fn at(url: &str, (named_by, such_as): (&str, &str), pass: Pass) -> Result<Self, RemoteFailure> {
-        let base =
-            Url::parse(url).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+        // The address of a WebSocket is often at hand, and where that is the API is as well.
+        let http = url.strip_prefix("ws").filter(|rest| rest.starts_with("://") || rest.starts_with("s://"));
+        let base = Url::parse(&http.map_or_else(|| url.to_owned(), |rest| format!("http{rest}"))).ok();
+        let base = base.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
         let base = base.ok_or_else(|| {
             RemoteFailure::usage(format!(
                 "{named_by}: expected an address such as {such_as}, got {}",
@@ -418,6 +420,9 @@ impl Remote {
             // That it was one of the client in connecting, the sentence says.
             let why = error.strip_prefix("client error (Connect): ").unwrap_or(&error);
             let change = match &self.pass {
+                Pass::Signed(_) if self.base.scheme() == "https" => {
+                    "see whether the server runs there, and with TLS; --url names another address"
+                }
                 Pass::Signed(_) => "see whether the server runs there; --url names another address",
                 Pass::Token(_) => ADMIN_MAY_BE_OFF,
             };
@@ -663,6 +668,7 @@ mod tests {
             at.map(|remote| remote.place()).unwrap_or_else(|failure| failure.told)
         };
         assert_eq!(told("https://h:1/x/"), "https://h:1/x");
+        assert_eq!((told("ws://h:1"), told("wss://h")), ("http://h:1".to_owned(), "https://h".to_owned()));
         for (url, got) in [
             ("http://h/?token=hush", "got one with a query"),
             ("http://h/#hush", "got one with a fragment"),

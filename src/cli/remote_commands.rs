@@ -4,6 +4,7 @@
 use std::io::Read;
 
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value as Json, json};
 
 use super::audience::WhoIsThere;
@@ -72,7 +73,7 @@ pub(super) enum RemoteCommand {
     Users {
         #[command(flatten)]
         broker: BrokerArguments,
-        #[arg(value_name = "CHANNEL")]
+        #[arg(value_name = "CHANNEL", value_parser = NonEmptyStringValueParser::new())]
         channel: String,
     },
     /// End all connections of a user, or one connection.
@@ -80,7 +81,7 @@ pub(super) enum RemoteCommand {
     Terminate {
         #[command(flatten)]
         broker: BrokerArguments,
-        #[arg(value_name = "USER_ID")]
+        #[arg(value_name = "USER_ID", value_parser = NonEmptyStringValueParser::new())]
         user_id: String,
     },
     /// Show what happens while it happens: events, refusals, connections; of heliostat, by its admin listener.
@@ -94,7 +95,7 @@ pub(super) enum RemoteCommand {
     Connections {
         #[command(flatten)]
         admin: AdminArguments,
-        #[arg(value_name = "SOCKET_ID")]
+        #[arg(value_name = "SOCKET_ID", value_parser = NonEmptyStringValueParser::new())]
         socket_id: Option<String>,
         /// End this connection; its client may come back.
         #[arg(long, requires = "socket_id")]

@@ -31,6 +31,15 @@ fn serving_is_what_happens_without_a_command() {
     assert_eq!(parsed(&["print-config", "--template"]).unwrap(), Command::PrintTemplate);
 }
 
+/// As where a variable of a shell is not set.
+#[test]
+fn what_is_named_by_nothing_is_not_acted_upon() {
+    for arguments in [["terminate", ""], ["users", ""], ["connections", ""]] {
+        assert!(parsed(&arguments).is_err(), "{arguments:?}");
+    }
+    assert!(parsed(&["terminate", "ann"]).is_ok());
+}
+
 #[test]
 fn samples_are_sent_to_whom_is_named() {
     let all = Command::SendTest { flags: Flags::default(), wanted: WantedSample::default() };
