@@ -1,5 +1,5 @@
 //! Pauses of webhooks hold on all nodes. A node learns from the others what it has not heard of: those that were there when it starts, those
-//! that come back, and all of them when the bus has been away.
+//! that come back, and all of them when the bus has been away, or two operators have changed something at once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -49,19 +49,20 @@ impl Console {
         is_paused: bool,
     ) -> Result<Value, ConsoleError> {
         let (app, index) = (asked.app.id(), number("endpoint", index)?);
-        let mut change = self.webhooks.pause(app, index, is_paused, 0).map_err(not_sent)?;
+        let change = self.webhooks.pause(app, index, is_paused, 0).map_err(not_sent)?;
         let body = Map::from_iter([(NUMBER.to_owned(), change.number.into())]);
         let request = NodeRequest { body: Some(body), ..asked.elsewhere() };
         let heard = self.others.ask_all(&request).await;
-        // Where more has been changed than is known here, the number is a larger one.
-        change.number =
-            heard.told.iter().filter_map(|(_, told)| told[NUMBER].as_u64()).fold(change.number, u64::max);
+        let numbers = heard.told.iter().filter_map(|(_, told)| told[NUMBER].as_u64());
+        let (change, may_differ) = change.numbered_by(numbers);
         let here = self.webhooks.pause_changes(app).into_iter().find(|(place, _, _)| *place == index);
         if let Some((_, url, _)) = here {
             self.webhooks.learn_pause(app, index, &url, change);
         }
         let heard = heard.without_refusals();
-        let ids = heard.silent.iter().filter_map(SilentNode::id);
+        // Of two changes at the same time some nodes may have heard the one last, some the other.
+        let differing = heard.told.iter().filter(|_| may_differ).map(|(node, _)| node.id.as_str());
+        let ids = heard.silent.iter().filter_map(SilentNode::id).chain(differing);
         ids.for_each(|id| self.to_ask.lock().may_have_missed(id));
         Ok(self.shown_of_all(json!({ "paused": is_paused }), &heard.silent))
     }

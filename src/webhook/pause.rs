@@ -12,6 +12,15 @@ pub(crate) struct PauseChange {
     pub(crate) goes_on: bool,
 }
 
+impl PauseChange {
+    /// The change as other nodes have numbered it, which do the same; and whether one of them knew of another change that was not known
+    /// where this one was made. Then nodes may differ in what they know, and have to ask each other.
+    pub(crate) fn numbered_by(self, nodes: impl Iterator<Item = u64>) -> (PauseChange, bool) {
+        let number = nodes.fold(self.number, u64::max);
+        (PauseChange { number, ..self }, number > self.number)
+    }
+}
+
 /// What was changed last of an endpoint, if an operator has changed anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EndpointPause {
@@ -81,6 +90,77 @@ mod tests {
         let resumed = little.change(false, 0);
         assert_eq!(much.change(false, resumed.number).number, 5);
         assert_eq!(little.change(true, 9).number, 9);
+    }
+
+    /// A step of what becomes of a change that an operator makes.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Step {
+        Made,
+        /// A node hears of it.
+        Heard(usize),
+        /// Whoever has made it hears what the nodes have answered.
+        Answered,
+    }
+
+    /// All orders in which the steps of two operators may happen, each told by who makes the next one.
+    fn orders(left: [usize; 2]) -> Vec<Vec<usize>> {
+        let next = |who: usize| {
+            let mut left = left;
+            left[who] -= 1;
+            orders(left).into_iter().map(move |rest| [vec![who], rest].concat())
+        };
+        match left {
+            [0, 0] => vec![Vec::new()],
+            _ => (0..2).filter(|who| left[*who] > 0).flat_map(next).collect(),
+        }
+    }
+
+    /// One operator pauses an endpoint at the first of three nodes, another one has it go on at the second.
+    fn both_at_once(order: &[usize], steps: &[[Step; 4]; 2]) -> ([EndpointPause; 3], [bool; 2]) {
+        let (mut nodes, mut differ) = ([EndpointPause::default(); 3], [false; 2]);
+        let (mut said, mut told) = ([paused(0); 2], [vec![], vec![]]);
+        let mut next = steps.each_ref().map(|steps| steps.iter());
+        for who in order.iter().copied() {
+            match next[who].next().unwrap() {
+                Step::Made => said[who] = nodes[who].change(who == 0, 0),
+                Step::Heard(node) => told[who].push(nodes[*node].change(who == 0, said[who].number).number),
+                Step::Answered => {
+                    let (change, is_else) = said[who].numbered_by(told[who].iter().copied());
+                    nodes[who].learn(change);
+                    differ[who] = is_else;
+                }
+            }
+        }
+        (nodes, differ)
+    }
+
+    #[test]
+    fn two_changes_at_once_are_one_on_all_nodes_when_those_have_asked_who_saw_that_they_may_differ() {
+        use Step::{Answered, Heard, Made};
+        let ways =
+            |other| [[Made, Heard(other), Heard(2), Answered], [Made, Heard(2), Heard(other), Answered]];
+        let mut different = 0;
+        for (one, another) in ways(1).iter().flat_map(|one| ways(0).map(|another| (*one, another))) {
+            for order in orders([4, 4]) {
+                let (mut nodes, differ) = both_at_once(&order, &[one, another]);
+                different += usize::from(nodes.iter().any(|node| *node != nodes[0]));
+                for asks in (0..2).filter(|who| differ[*who]) {
+                    // It asks all, which ask it.
+                    for last in nodes.map(EndpointPause::last).into_iter().flatten() {
+                        nodes[asks].learn(last);
+                    }
+                    let last = nodes[asks].last().unwrap();
+                    for node in &mut nodes {
+                        node.learn(last);
+                    }
+                }
+                assert!(
+                    nodes.iter().all(|node| *node == nodes[0]),
+                    "{order:?} {one:?} {another:?} {nodes:?}"
+                );
+            }
+        }
+        assert!(different > 0, "they do not differ before");
     }
 
     #[test]
