@@ -27,6 +27,8 @@ struct NodeToAsk {
     asking: NodeAsking,
     /// It may have missed what this node could tell.
     may_have_missed: bool,
+    /// It is asked in a way that it learns of that.
+    is_told_so: bool,
 }
 
 /// The nodes that are there, by their ids.
@@ -52,7 +54,12 @@ impl NodesToAsk {
         // Who has told this node what it has knows it, and answers it.
         for peer in peers.iter().filter(|peer| peer.is_complete || is_settled) {
             let name = || peer.name.to_string();
-            let new = || NodeToAsk { name: name(), asking: NodeAsking::Due(0), may_have_missed: true };
+            let new = || NodeToAsk {
+                name: name(),
+                asking: NodeAsking::Due(0),
+                may_have_missed: true,
+                is_told_so: false,
+            };
             self.0.entry(peer.id.to_string()).or_insert_with(new);
         }
         let there: BTreeSet<String> = peers.iter().map(|peer| peer.id.to_string()).collect();
@@ -83,7 +90,8 @@ impl NodesToAsk {
         for (id, node) in &mut self.0 {
             if let NodeAsking::Due(tries) = node.asking {
                 node.asking = NodeAsking::UnderWay(tries);
-                now.may_have_missed |= node.may_have_missed;
+                node.is_told_so = std::mem::take(&mut node.may_have_missed);
+                now.may_have_missed |= node.is_told_so;
                 now.ids.push(id.clone());
             }
         }
@@ -94,13 +102,13 @@ impl NodesToAsk {
     pub(super) fn end(&mut self, answered: &BTreeSet<String>) -> Vec<String> {
         let mut given_up = Vec::new();
         for (id, node) in &mut self.0 {
-            let NodeAsking::UnderWay(tries) = node.asking else { continue };
             let is_answered = answered.contains(id);
+            // Also of one that is to be asked anew: what it was told it need not be told again, or two would ask each other for ever.
+            node.may_have_missed |= std::mem::take(&mut node.is_told_so) && !is_answered;
+            let NodeAsking::UnderWay(tries) = node.asking else { continue };
             let is_last = tries + 1 >= MOST_TRIES;
             node.asking = if is_answered || is_last { NodeAsking::Over } else { NodeAsking::Due(tries + 1) };
-            if is_answered {
-                node.may_have_missed = false;
-            } else if is_last {
+            if !is_answered && is_last {
                 given_up.push(node.name.clone());
             }
         }
@@ -186,13 +194,49 @@ mod tests {
         // It says so while it is asked: what it has answered may be of before.
         nodes.has_something_to_tell(&id(2));
         nodes.end(&answered(&[1, 2]));
-        assert_eq!(asked(&mut nodes), [id(2)]);
+        assert_eq!(nodes.begin(), Some(AskedNow { ids: vec![id(2)], may_have_missed: false }));
         nodes.end(&answered(&[2]));
         nodes.has_something_to_tell(&id(2));
         nodes.has_something_to_tell(&id(3));
         assert_eq!(nodes.begin(), Some(AskedNow { ids: vec![id(2)], may_have_missed: false }));
         nodes.end(&answered(&[2]));
         nodes.may_have_missed(&id(1));
-        assert_eq!(nodes.begin(), Some(AskedNow { ids: vec![id(1)], may_have_missed: true }));
+        let once_more = || Some(AskedNow { ids: vec![id(1)], may_have_missed: true });
+        assert_eq!(nodes.begin(), once_more());
+        nodes.end(&answered(&[]));
+        assert_eq!(nodes.begin(), once_more(), "it has not heard of it");
+        nodes.has_something_to_tell(&id(1));
+        nodes.end(&answered(&[]));
+        assert_eq!(nodes.begin(), once_more(), "nor when it is asked anew");
+        nodes.may_have_missed(&id(1));
+        nodes.end(&answered(&[1]));
+        assert_eq!(nodes.begin(), once_more(), "that may be of after what it was told");
+        nodes.end(&answered(&[1]));
+        assert_eq!(nodes.begin(), None);
+    }
+
+    /// Two are asked by each other at the same moment, again and again, each before it has its own answer.
+    #[test]
+    fn two_that_ask_in_step_come_to_an_end() {
+        let mut both = [NodesToAsk::default(), NodesToAsk::default()];
+        both[0].look(&[peer(1, true)], true, false);
+        both[1].look(&[peer(0, true)], true, false);
+        let mut rounds = 0;
+        loop {
+            let asked = both.each_mut().map(NodesToAsk::begin);
+            if asked == [None, None] {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 5, "{both:?}");
+            for (who, asked) in asked.iter().enumerate() {
+                if asked.as_ref().is_some_and(|asked| asked.may_have_missed) {
+                    both[1 - who].has_something_to_tell(&id(who as u128));
+                }
+            }
+            both[0].end(&answered(&[1]));
+            both[1].end(&answered(&[0]));
+        }
+        assert_eq!(rounds, 2, "at first, and because the other one has something to tell");
     }
 }
