@@ -145,7 +145,9 @@ fn channel(name: &str) -> Subject {
 }
 
 pub(crate) async fn words_arrive_in_each_senders_order<E: ContractEngine>() {
-    const WORDS: usize = 3000;
+    // Heard in parts: an engine whose probes wait for long behind what is heard before them is taken for lost.
+    const PARTS: usize = 30;
+    const WORDS: usize = 100;
     let engine = E::start().await;
     let (mut one, two) = (ContractNode::join(&engine).await, ContractNode::join(&engine).await);
     let subjects = [channel("a"), channel("b"), Subject::State, Subject::Node(NodeId::new(7))];
@@ -153,26 +155,28 @@ pub(crate) async fn words_arrive_in_each_senders_order<E: ContractEngine>() {
         one.subscribe(subject).await;
     }
     let mut tickets = Vec::new();
-    for n in 0..WORDS {
-        for subject in &subjects {
-            tickets.push(two.say(subject, &format!("two {n}")));
-            tickets.push(one.say(subject, &format!("one {n}")));
-        }
-    }
     let mut next = std::collections::HashMap::<(Subject, String), usize>::new();
-    for _ in 0..2 * WORDS * subjects.len() {
-        let word = one.hear().await;
-        let text = String::from_utf8(word.bytes.to_vec()).unwrap();
-        let (from, number) = text.split_once(' ').unwrap();
-        let next = next.entry((word.subject, from.to_owned())).or_default();
-        assert_eq!((number, word.number), (next.to_string().as_str(), None));
-        *next += 1;
+    for part in 0..PARTS {
+        for n in part * WORDS..(part + 1) * WORDS {
+            for subject in &subjects {
+                tickets.push(two.say(subject, &format!("two {n}")));
+                tickets.push(one.say(subject, &format!("one {n}")));
+            }
+        }
+        for _ in 0..2 * WORDS * subjects.len() {
+            let word = one.hear().await;
+            let text = String::from_utf8(word.bytes.to_vec()).unwrap();
+            let (from, number) = text.split_once(' ').unwrap();
+            let next = next.entry((word.subject, from.to_owned())).or_default();
+            assert_eq!((number, word.number), (next.to_string().as_str(), None));
+            *next += 1;
+        }
     }
     for ticket in tickets {
         assert_eq!(within(ticket).await, Ok(Ok(())));
     }
     assert_eq!(two.adapter.outbox().waiting, (0, 0));
-    assert_eq!(two.adapter.outbox().taken.0, (WORDS * subjects.len()) as u64);
+    assert_eq!(two.adapter.outbox().taken.0, (PARTS * WORDS * subjects.len()) as u64);
 }
 
 pub(crate) async fn what_is_confirmed_is_heard_from_then_on<E: ContractEngine>() {
