@@ -24,8 +24,8 @@ pub(super) struct EnginePlaces {
 /// The longest name that a host can have.
 const MOST_BYTES_OF_HOST: usize = 255;
 
-/// How long a sentinel is asked alone: where it does not answer, the next one is asked beside it. All nodes have to learn of a
-/// fail-over within the time that it takes to miss a peer. Whoever stayed at the old primary alone would take the others for dead.
+/// How long a host is asked alone: where it does not answer, the next one is asked beside it. All nodes have to learn of a fail-over
+/// within the time that it takes to miss a peer. Whoever stayed at the old primary alone would take the others for dead.
 const ALONE_FOR: Duration = Duration::from_millis(250);
 
 /// Finds them.
@@ -47,19 +47,31 @@ async fn ask_sentinels(
     sentinels: &[EngineHost],
     primary: &str,
 ) -> Result<ServerAddress, StartRefusal> {
-    let mut sentinels = sentinels.iter();
+    let asks = sentinels.iter().map(|sentinel| ask_sentinel(target, sentinel, primary));
+    first_told(asks).await.map(ServerAddress::Host).map_err(|reasons| StartRefusal::NoPrimary {
+        primary: primary.to_owned(),
+        reason: reasons.join("; "),
+    })
+}
+
+/// What is told first by any of those that are asked, one after the other.
+///
+/// # Errors
+/// With why each of them does not tell.
+async fn first_told<T, E>(
+    mut asks: impl Iterator<Item = impl Future<Output = Result<T, E>>>,
+) -> Result<T, Vec<E>> {
     let (mut asked, mut reasons) = (FuturesUnordered::new(), Vec::new());
     loop {
-        asked.extend(sentinels.next().map(|sentinel| ask_sentinel(target, sentinel, primary)));
+        asked.extend(asks.next());
         match timeout(ALONE_FOR, asked.next()).await {
-            Ok(Some(Ok(host))) => return Ok(ServerAddress::Host(host)),
+            Ok(Some(Ok(told))) => return Ok(told),
             Ok(Some(Err(reason))) => reasons.push(reason),
-            Ok(None) => break,
+            Ok(None) => return Err(reasons),
             // The next one is asked, if there is one.
             Err(_) => {}
         }
     }
-    Err(StartRefusal::NoPrimary { primary: primary.to_owned(), reason: reasons.join("; ") })
 }
 
 /// Asks one of them.
@@ -89,14 +101,12 @@ async fn ask_sentinel(
 }
 
 async fn ask_cluster(target: &RedisTarget, hosts: &[EngineHost]) -> Result<EnginePlaces, StartRefusal> {
-    let mut first = None;
-    for host in hosts {
-        match ask_member(target, host).await {
-            Ok(places) => return Ok(places),
-            Err(refusal) => first = first.or(Some(refusal)),
-        }
-    }
-    Err(first.unwrap_or_else(|| StartRefusal::Changed("no host of the cluster is named".to_owned())))
+    let refusals = match first_told(hosts.iter().map(|host| ask_member(target, host))).await {
+        Ok(places) => return Ok(places),
+        Err(refusals) => refusals,
+    };
+    let none = || StartRefusal::Changed("no host of the cluster is named".to_owned());
+    Err(refusals.into_iter().next().unwrap_or_else(none))
 }
 
 async fn ask_member(target: &RedisTarget, asked: &EngineHost) -> Result<EnginePlaces, StartRefusal> {

@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use heliostat_protocol_tests::engine::{RedisServer, Reply};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use super::super::names::{Names, tag};
+use super::super::places::locate;
 use super::super::{RedisAdapter, RedisTarget};
 use super::engine::target;
 use super::member::{Member, channel};
@@ -111,6 +114,17 @@ contract!(Shards:
 );
 
 /// Channels of which each primary has some.
+#[tokio::test]
+async fn a_host_that_says_nothing_holds_nobody_up() {
+    const DEADLINE: Duration = Duration::from_secs(60);
+    let shards = Shards::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hosts = format!("{},127.0.0.1:{}", silent.local_addr().unwrap(), shards.primaries[1].port());
+    let asked = RedisTarget { connect_timeout: 2 * DEADLINE, ..target(&format!("redis+cluster://{hosts}")) };
+    let found = timeout(DEADLINE, locate(&asked)).await.expect("the next one is asked").unwrap();
+    assert_eq!(found, locate(&shards.target()).await.unwrap());
+}
+
 fn channels() -> Vec<Subject> {
     (0..32).map(|n| channel(&format!("cache-{n}"))).collect()
 }
