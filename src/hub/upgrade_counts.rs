@@ -1,7 +1,8 @@
 //! What has come of the upgrades of this process without an engine: whether it and another process are one broker at present, what
 //! it has taken over from the one before, and what did not come from there.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Counter;
@@ -38,8 +39,7 @@ pub(crate) struct UpgradeCounts {
     is_linked: AtomicBool,
     taken: [Counter; HandedKind::ALL.len()],
     lost: [Counter; HandedLoss::ALL.len()],
-    /// In milliseconds, and one more; 0 while there was none.
-    took: AtomicU64,
+    took: OnceLock<Duration>,
 }
 
 /// What is counted at one moment.
@@ -89,10 +89,9 @@ impl UpgradeCounts {
         self.is_linked.store(is_linked, Ordering::Relaxed);
     }
 
-    /// This process knows what the one before has, after so long.
+    /// This process knows what the one before has, after so long. That is so once in its life.
     pub(crate) fn took(&self, time: Duration) {
-        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.took.store(ms.saturating_add(1), Ordering::Relaxed);
+        self.took.get_or_init(|| time);
     }
 
     /// So many were taken over.
@@ -111,7 +110,7 @@ impl UpgradeCounts {
             is_linked: self.is_linked.load(Ordering::Relaxed),
             taken: std::array::from_fn(|kind| self.taken[kind].get()),
             lost: std::array::from_fn(|loss| self.lost[loss].get()),
-            took: self.took.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis),
+            took: self.took.get().copied(),
         }
     }
 }
