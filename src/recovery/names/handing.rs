@@ -134,6 +134,17 @@ mod tests {
         hold
     }
 
+    /// What a client wants of its channel that comes with a name of which this was told.
+    fn wanted(table: &mut Table, n: u8, note: &NameNote, now: &NameTimes) -> Option<ReceivedPlace> {
+        let note = NameNote::decode(&note.encode()).unwrap();
+        let id = u32::from(n) + 10;
+        let hold = table.arrive_handed(key(n), (id, socket(id)), None, &note, now).hold.unwrap();
+        let cursors = hold.cursors.lock();
+        assert_eq!(cursors.sockets(), [socket(u32::from(n)), socket(id)]);
+        assert_eq!(cursors.user().map(|user| &**user), Some("ann"));
+        cursors.wanted_by(hold.number, &channel(), None, now.app)
+    }
+
     #[test]
     fn a_name_that_is_left_or_held_passes_with_what_was_received_and_for_as_long_as_it_would_have_been_kept()
     {
@@ -149,20 +160,11 @@ mod tests {
         assert_eq!((none, holder), (None, Some(2)));
         assert!(handed(1).is_none(), "it is forgotten");
         assert_eq!((before.counts().held, before.counts().left, before.cursor_bytes().bytes()), (0, 0, 0));
-        let wanted = |table: &mut Table, n: u8, note: &NameNote, seconds| {
-            let note = NameNote::decode(&note.encode()).unwrap();
-            let now = times(start, seconds);
-            let id = u32::from(n) + 10;
-            let hold = table.arrive_handed(key(n), (id, socket(id)), None, &note, &now).hold.unwrap();
-            let cursors = hold.cursors.lock();
-            assert_eq!(cursors.sockets(), [socket(u32::from(n)), socket(id)]);
-            assert_eq!(cursors.user().map(|user| &**user), Some("ann"));
-            cursors.wanted_by(hold.number, &channel(), None, now.app)
-        };
         let at = |number| Some(ReceivedPlace::Elsewhere(HistoryPosition { epoch: 9, number }));
-        assert_eq!(wanted(&mut after, 1, &first, 309), at(5));
-        assert_eq!(wanted(&mut after, 2, &second, 309), at(7), "it was away since it was handed over");
-        assert_eq!(wanted(&mut Table::new(BOUNDS), 1, &first, 311), None, "it was away for too long");
+        let [in_time, late] = [309, 311].map(|seconds| times(start, seconds));
+        assert_eq!(wanted(&mut after, 1, &first, &in_time), at(5));
+        assert_eq!(wanted(&mut after, 2, &second, &in_time), at(7), "it was away since it was handed over");
+        assert_eq!(wanted(&mut Table::new(BOUNDS), 1, &first, &late), None, "it was away for too long");
         after.terminated(&1, &"ann".into(), start);
         assert_eq!(after.cursor_bytes().cursors(), 0, "who is terminated finds nothing");
     }
@@ -186,16 +188,8 @@ mod tests {
             let me = (NodeId::new(4), 77);
             note.clone().handed_on(BOUNDS.retention, me, known(run), &times(start, seconds))
         };
-        let wanted = |n: u8, note: &NameNote, seconds| {
-            let (note, mut table) = (NameNote::decode(&note.encode()).unwrap(), Table::new(BOUNDS));
-            let now = times(start, seconds);
-            let id = u32::from(n) + 10;
-            let hold = table.arrive_handed(key(n), (id, socket(id)), None, &note, &now).hold.unwrap();
-            let cursors = hold.cursors.lock();
-            assert_eq!(cursors.sockets(), [socket(u32::from(n)), socket(id)]);
-            assert_eq!(cursors.user().map(|user| &**user), Some("ann"));
-            cursors.wanted_by(hold.number, &channel(), None, now.app)
-        };
+        let wanted =
+            |n, note: &NameNote, seconds| wanted(&mut Table::new(BOUNDS), n, note, &times(start, seconds));
         let at = |number| Some(ReceivedPlace::Elsewhere(HistoryPosition { epoch: 77, number }));
         // One has left after ten seconds, the other one with the first process, after twenty.
         for (n, note, number, left) in [(1, &notes[0], 105, 10), (2, &notes[1], 107, 20)] {
